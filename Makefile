@@ -1,0 +1,125 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+
+# Narrows `make test`, and hands options to pytest: make test T="tests/unit -k plan".
+T ?=
+
+COMPOSE ?= docker compose
+GRPCURL_VERSION := v1.9.3
+GRPCURL_DIR := $(CURDIR)/.cache/grpcurl-$(GRPCURL_VERSION)
+INSTALLED := .venv/.installed
+WITH_CHROMIUM := CARILLON_CHROMIUM="$$(.ci/bootstrap chromium)"; export CARILLON_CHROMIUM;
+
+# The tools of the environment come first. Go's own installer leaves it off PATH.
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/go/bin
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv with Carillon and its tools; does nothing when it is up to date
+
+$(INSTALLED): pyproject.toml
+	@echo "Installing Carillon and its tools into .venv, which takes about a minute"
+	@rm -rf .venv
+	@python="$$(.ci/bootstrap python)"; "$$python" -m venv .venv
+	@python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
+	@touch $@
+
+.PHONY: run
+run: install ## Run the whole stack here, on a MongoDB of its own
+	@.ci/bootstrap packages libcurl4
+	@exec carillon dev
+
+# --- The contract ---
+
+generate = python -m grpc_tools.protoc -I protos \
+  --python_out=$(1) --mypy_out=quiet:$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) protos/carillon/v1/*.proto
+
+.PHONY: protos
+protos: install ## Generate Python from protos/carillon
+	rm -rf protos/gen/carillon
+	mkdir -p protos/gen
+	$(call generate,protos/gen)
+
+.PHONY: protos-check
+protos-check: install ## Fail if the generated code in the tree is stale
+	@rm -rf .cache/protos
+	@mkdir -p .cache/protos
+	$(call generate,.cache/protos)
+	diff --recursive --brief --exclude=__pycache__ .cache/protos/carillon protos/gen/carillon || \
+	  { echo "protos/gen is stale: run make protos and commit what it changes"; exit 1; }
+
+# --- Checks ---
+
+.PHONY: format
+format: install ## Format Python and protos
+	ruff format
+	ruff check --fix
+	cd protos && buf format --write
+
+.PHONY: lint
+lint: install ## Check style, types, boundaries and protos
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+	cd protos && buf lint && buf format --diff --exit-code
+
+.PHONY: test-unit
+test-unit: install ## Run the tests that need no MongoDB and no browser
+	pytest tests/unit
+
+.PHONY: test-contract
+test-contract: install ## Run the tests over a real channel, on a real MongoDB
+	@.ci/bootstrap packages libcurl4
+	pytest tests/contract
+
+.PHONY: test-e2e
+test-e2e: install ## Run the tests of whole processes and a browser
+	@.ci/bootstrap packages libcurl4 chromium
+	$(WITH_CHROMIUM) pytest tests/e2e
+
+.PHONY: test
+test: install ## Run all tests; T=path narrows
+	@.ci/bootstrap packages libcurl4 chromium
+	$(WITH_CHROMIUM) pytest $(T)
+
+.PHONY: polyglot
+polyglot: install ## Run the tests that need other languages (Go, Node, Java)
+	@.ci/bootstrap tools go node npm mvn javac
+	@.ci/bootstrap packages libcurl4
+	test -x $(GRPCURL_DIR)/grpcurl || \
+	  GOBIN=$(GRPCURL_DIR) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
+	PATH="$(GRPCURL_DIR):$$PATH" pytest tests/polyglot
+
+.PHONY: check
+check: lint protos-check test ## Run what every commit must pass
+
+.PHONY: clean
+clean: ## Remove what make has made, the data of `make run` included
+	rm -rf .venv .cache .carillon .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- Docker ---
+
+# Made once and kept: without this key the secrets in the database are unreadable.
+.env:
+	@umask 077 && echo "CARILLON_MASTER_KEY=$$(head -c 32 /dev/urandom | base64)" > $@
+	@echo "Wrote .env with a new CARILLON_MASTER_KEY; keep it, the database's secrets need it"
+
+.PHONY: up
+up: .env ## Build and start the stack of docker-compose.yml
+	$(COMPOSE) up --build --detach --wait
+
+.PHONY: down
+down: ## Stop that stack; its data stays
+	$(COMPOSE) down
+
+.PHONY: logs
+logs: ## Follow the logs of that stack
+	$(COMPOSE) logs --follow

@@ -1,0 +1,1 @@
+"""The gateway's HTTP side: the page and the calls behind it."""

@@ -1,0 +1,163 @@
+"""One session of `carillon.v1` without I/O: what came in goes in, what to do comes out.
+
+The shell (session.py) carries the actions out, in their order. No method raises, whatever the client sends.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway import frames
+from gateway.closes import CloseCode
+from gateway.frames import FrameError, Hello
+
+if TYPE_CHECKING:
+    from gateway.events import Event
+
+MAX_STRIKES = 3
+MAX_BUFFERED_EVENTS = 256
+
+
+class State(enum.Enum):
+    """How far a session has come."""
+
+    AWAIT_HELLO = "await_hello"
+    """Nothing was sent or read yet."""
+
+    OPENING = "opening"
+    """The credentials are being checked and the welcome read; events are kept back."""
+
+    LIVE = "live"
+    """The client is up to date and gets every event."""
+
+    CLOSED = "closed"
+    """Nothing happens any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a frame."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Subscribe the user, then check the credentials and read the welcome; answer by ``welcome`` or ``fail``."""
+
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the session, after what was to be sent before."""
+
+    code: CloseCode
+
+
+Action = Send | Open | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The state of an inbox at one moment."""
+
+    position: int
+    """The moment: events up to it are in here, later ones are not."""
+
+    unread_count: int
+    items: list[dict[str, Any]]
+    """Newest first."""
+
+    resume: str = "snapshot"
+    cursor: str = ""
+
+
+class InboxProtocol:
+    """The state of one session."""
+
+    def __init__(self) -> None:
+        self.state = State.AWAIT_HELLO
+        self._strikes = 0
+        self._position = 0
+        self._buffer: list[Event] = []
+
+    def receive(self, data: str | bytes) -> list[Action]:
+        """Takes a frame of the client."""
+        if self.state is State.CLOSED:
+            return []
+
+        try:
+            frame = frames.parse(data)
+            if isinstance(frame, Hello):
+                return self._open(frame)
+            if self.state is State.AWAIT_HELLO:
+                raise FrameError("HELLO_EXPECTED", "the first frame must be hello", ref=frame.ref)
+        except FrameError as error:
+            return self._strike(error)
+
+        return [_send({"type": "pong"} | ({"ref": frame.ref} if frame.ref else {}))]
+
+    def welcome(self, welcome: Welcome) -> list[Action]:
+        """Takes the state that was read, and follows with the events that it does not hold."""
+        if self.state is not State.OPENING:
+            return []
+
+        self.state = State.LIVE
+        self._position = welcome.position
+        body: dict[str, Any] = {
+            "type": "welcome",
+            "resume": welcome.resume,
+            "unread_count": welcome.unread_count,
+            "items": welcome.items,
+        }
+        actions: list[Action] = [_send(body | ({"cursor": welcome.cursor} if welcome.cursor else {}))]
+        for event in self._buffer:
+            actions += self.push(event)
+
+        self._buffer.clear()
+        return actions
+
+    def push(self, event: Event) -> list[Action]:
+        """Takes an event of the user; before the welcome it is kept, and one that the welcome holds is dropped."""
+        if self.state is State.LIVE:
+            return [Send(one.frame) for one in event.after(self._position)]
+        if self.state is not State.OPENING:
+            return []
+        if len(self._buffer) >= MAX_BUFFERED_EVENTS:
+            return self.fail(CloseCode.UNAVAILABLE)
+
+        self._buffer.append(event)
+        return []
+
+    def fail(self, code: CloseCode, error: FrameError | None = None) -> list[Action]:
+        """Ends the session, with an error frame where the client can learn something from it."""
+        if self.state is State.CLOSED:
+            return []
+
+        self.state = State.CLOSED
+        self._buffer.clear()
+        return [_send(error.body()), Close(code)] if error else [Close(code)]
+
+    def expire_hello(self) -> list[Action]:
+        """Ends a session that has not said hello; called once, when the time for it is over."""
+        return self.fail(CloseCode.HELLO_LATE) if self.state is State.AWAIT_HELLO else []
+
+    def _open(self, hello: Hello) -> list[Action]:
+        if self.state is not State.AWAIT_HELLO:
+            raise FrameError("HELLO_REPEATED", "this session is open; connect again for another user")
+
+        self.state = State.OPENING
+        return [Open(hello)]
+
+    def _strike(self, error: FrameError) -> list[Action]:
+        self._strikes += 1
+        if self.state is State.AWAIT_HELLO or self._strikes >= MAX_STRIKES:
+            return self.fail(CloseCode.BAD_FRAME, error)
+        return [_send(error.body())]
+
+
+def _send(body: dict[str, Any]) -> Send:
+    return Send(frames.encode(body))

@@ -1,0 +1,248 @@
+"""One connection: carries frames between a socket and its protocol; a slow reader costs the others nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from websockets.exceptions import ConnectionClosed
+
+from gateway.closes import CloseCode
+from gateway.events import UserKey
+from gateway.protocol import Close, InboxProtocol, Open, Send, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from websockets.asyncio.server import ServerConnection
+
+    from gateway.events import Event
+    from gateway.frames import FrameError, Hello
+    from gateway.hub import Hub
+    from gateway.protocol import Action, Welcome
+
+_log = structlog.get_logger(__name__)
+
+
+class WelcomeRefusedError(Exception):
+    """There is no welcome: how the session ends, and what the client is told before."""
+
+    def __init__(self, code: CloseCode, error: FrameError | None = None) -> None:
+        super().__init__(code.reason)
+        self.code = code
+        self.error = error
+
+
+class WelcomeReader(Protocol):
+    """Reads the state of an inbox."""
+
+    async def __call__(self, hello: Hello, *, min_position: int) -> Welcome:
+        """Checks the credentials and reads, at ``min_position`` or later; raises WelcomeRefusedError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one session may cost."""
+
+    hello_timeout_s: float = 10.0
+    """How long a client may take for its first frame."""
+
+    outbox_frames: int = 256
+    """How many frames may wait for a client to read."""
+
+    outbox_bytes: int = 1024 * 1024
+    """How many bytes those frames may have together."""
+
+    close_timeout_s: float = 5.0
+    """How long a client may take to read what is left and to answer the close; then it is cut."""
+
+
+class Outbox:
+    """The frames that wait for one client, bounded by count and by bytes.
+
+    The bytes of the next one to leave do not count: it may be a welcome, which alone can be over the bound.
+    """
+
+    def __init__(self, *, max_frames: int, max_bytes: int) -> None:
+        self._max_frames = max_frames
+        self._max_bytes = max_bytes
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """How many frames wait."""
+        return len(self._frames)
+
+    def put(self, frame: bytes) -> bool:
+        """Adds a frame, or answers False where a bound forbids it; one frame alone always fits."""
+        if self._frames:
+            behind_next = self._bytes - len(self._frames[0])
+            if len(self._frames) >= self._max_frames or behind_next + len(frame) > self._max_bytes:
+                return False
+
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        return True
+
+    def pop(self) -> bytes:
+        """Removes the oldest frame."""
+        frame = self._frames.popleft()
+        self._bytes -= len(frame)
+        return frame
+
+    def clear(self) -> None:
+        """Drops all of them."""
+        self._frames.clear()
+        self._bytes = 0
+
+
+class Session:
+    """Runs one connection from its handshake to its end; the hub's view of it is ``Subscriber``.
+
+    Args:
+        socket: The connection.
+        hub: Where it gets its events.
+        read_welcome: Where it gets its state.
+        is_feed_live: Tells whether events come at all.
+        limits: What it may cost.
+    """
+
+    def __init__(
+        self,
+        socket: ServerConnection,
+        *,
+        hub: Hub,
+        read_welcome: WelcomeReader,
+        is_feed_live: Callable[[], bool],
+        limits: Limits,
+    ) -> None:
+        self._socket = socket
+        self._hub = hub
+        self._read_welcome = read_welcome
+        self._is_feed_live = is_feed_live
+        self._protocol = InboxProtocol()
+        self._outbox = Outbox(max_frames=limits.outbox_frames, max_bytes=limits.outbox_bytes)
+        self._limits = limits
+        self._has_frames = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._code: CloseCode | None = None
+        self._key: UserKey | None = None
+        self._children: list[asyncio.Task[None]] = []
+        self._sent = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has had its welcome."""
+        return self._protocol.state is State.LIVE
+
+    def offer(self, event: Event) -> None:
+        """Takes an event; does not wait and does not raise."""
+        self._perform(self._protocol.push(event))
+
+    def close(self, code: CloseCode) -> None:
+        """Ends the session soon; does not wait and does not raise, nor matter where it has ended."""
+        self._perform(self._protocol.fail(code))
+
+    async def run(self) -> None:
+        """Serves the connection until either side ends it."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        hello_timer = loop.call_later(self._limits.hello_timeout_s, self._expire_hello)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._start(self._read())
+                self._start(self._relay())
+                await self._ended.wait()
+                for child in self._children:
+                    child.cancel()
+        finally:
+            hello_timer.cancel()
+            if self._key:
+                self._hub.unsubscribe(self._key, self)
+
+        await self._shut()
+        _log.info(
+            "session_closed",
+            **self._who(),
+            close_code=self._socket.close_code,
+            sent=self._sent,
+            lasted_s=round(loop.time() - started, 3),
+        )
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._children.append(self._tasks.create_task(work))
+
+    def _perform(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(frame):
+                    if not self._outbox.put(frame):
+                        # What it has not read is of no use any more: it comes back for a welcome.
+                        self._outbox.clear()
+                        self.close(CloseCode.SLOW)
+                        return
+                    self._has_frames.set()
+                case Open(hello):
+                    self._start(self._open(hello))
+                case Close(code):
+                    self._code = code
+                    self._ended.set()
+
+    def _expire_hello(self) -> None:
+        self._perform(self._protocol.expire_hello())
+
+    async def _read(self) -> None:
+        with suppress(ConnectionClosed):
+            async for data in self._socket:
+                self._perform(self._protocol.receive(data))
+
+        # The client is gone, or the library has ended the connection: too large a frame, no answer to a ping.
+        self._ended.set()
+
+    async def _relay(self) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                await self._has_frames.wait()
+                self._has_frames.clear()
+                await self._flush()
+
+    async def _flush(self) -> None:
+        while self._outbox:
+            await self._socket.send(self._outbox.pop(), text=True)
+            self._sent += 1
+
+    async def _open(self, hello: Hello) -> None:
+        if not self._is_feed_live():
+            return self.close(CloseCode.UNAVAILABLE)
+
+        # First subscribe, then note how far events have come, then read: what is not in the read is still to come.
+        self._key = UserKey(hello.client_id, hello.user_id)
+        self._hub.subscribe(self._key, self)
+        try:
+            welcome = await self._read_welcome(hello, min_position=self._hub.position)
+        except WelcomeRefusedError as refusal:
+            return self._perform(self._protocol.fail(refusal.code, refusal.error))
+
+        if self._hub.is_full(self._key):
+            return self.close(CloseCode.TOO_MANY_SESSIONS)
+
+        _log.info("session_opened", **self._who())
+        return self._perform(self._protocol.welcome(welcome))
+
+    async def _shut(self) -> None:
+        """Ends the connection; does not raise, and does not wait for ever on a client that reads nothing."""
+        try:
+            async with asyncio.timeout(self._limits.close_timeout_s):
+                if self._code:
+                    await self._flush()
+                    await self._socket.close(self._code.code, self._code.reason)
+        except (ConnectionClosed, TimeoutError):
+            self._socket.transport.abort()
+            await self._socket.wait_closed()
+
+    def _who(self) -> dict[str, str]:
+        return self._key._asdict() if self._key else {}

@@ -1,0 +1,249 @@
+"""The services, put together: the one module that knows all concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from carillon.v1 import (
+    broadcasts_pb2,
+    broadcasts_pb2_grpc,
+    environments_pb2,
+    environments_pb2_grpc,
+    inbox_pb2,
+    inbox_pb2_grpc,
+    messages_pb2,
+    messages_pb2_grpc,
+    notifications_pb2,
+    notifications_pb2_grpc,
+    preferences_pb2,
+    preferences_pb2_grpc,
+    sender_pb2,
+    sender_pb2_grpc,
+    sub_notifications_pb2,
+    sub_notifications_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+)
+from services.environments.authenticator import Authenticator
+from services.environments.store import EnvironmentStore
+from services.inbox import servicer as inbox
+from services.inbox.store import InboxStore
+from services.kernel import clock
+from services.kernel.crypto import SecretBox, new_master_key, parse_master_key
+from services.kernel.errors import Unavailable
+from services.kernel.interceptors import AuthInterceptor, ErrorInterceptor, LogInterceptor
+from services.kernel.mongo import open_client, translate_errors, wait_until_reachable, watch_reachability
+from services.kernel.mongod import LocalMongod
+from services.kernel.process import SettingsError
+from services.kernel.server import GrpcServer
+from services.messages.store import MessageStore
+from services.notifications.servicer import NotificationsServicer
+from services.notifications.store import NotificationStore
+from services.preferences import servicer as preferences
+from services.preferences.store import PreferenceStore
+from services.sender.sending import Sending
+from services.sender.servicer import SenderServicer
+from services.sub_notifications.servicer import SubNotificationsServicer
+from services.sub_notifications.store import SubNotificationStore
+from services.users import servicer as users
+from services.users.store import UserStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    import grpc
+    from pymongo.asynchronous.database import AsyncDatabase
+
+    from services.kernel.auth import Credentials, Principal
+    from services.kernel.mongo import Client
+    from services.settings import ServicesSettings
+
+DEFAULT_DATABASE = "carillon"
+_FILES = (
+    broadcasts_pb2,
+    environments_pb2,
+    inbox_pb2,
+    messages_pb2,
+    notifications_pb2,
+    preferences_pb2,
+    sender_pb2,
+    sub_notifications_pb2,
+    users_pb2,
+)
+_USER_METHODS = {
+    "Environments": ("GetEnvironment",),
+    "Inbox": inbox.USER_METHODS,
+    "Preferences": preferences.USER_METHODS,
+    "Users": users.USER_METHODS,
+}
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """MongoDB, and the key that opens the secrets in it."""
+
+    mongodb_uri: str
+    secret_box: SecretBox
+
+
+class Stores:
+    """Every store, over one client."""
+
+    def __init__(self, client: Client, secret_box: SecretBox) -> None:
+        database: AsyncDatabase[dict[str, Any]] = client.get_default_database(DEFAULT_DATABASE)
+        self.environments = EnvironmentStore(client, database, secret_box)
+        self.notifications = NotificationStore(database, self.environments)
+        self.sub_notifications = SubNotificationStore(database, self.environments)
+        self.users = UserStore(database)
+        self.preferences = PreferenceStore(database)
+        self.messages = MessageStore(database)
+        self.inbox = InboxStore(database)
+
+    async def ensure_indexes(self) -> None:
+        """Creates every index that a query names; those that are there cost a round trip each."""
+        for store in (self.notifications, self.sub_notifications, self.users, self.messages, self.inbox):
+            await store.ensure_indexes()
+
+
+@asynccontextmanager
+async def open_storage(settings: ServicesSettings) -> AsyncIterator[Storage]:
+    """Gives the storage of the settings; where they name no MongoDB, a private one that ends with the block."""
+    if settings.mongodb_uri is not None:
+        if settings.master_key is None:
+            raise SettingsError(
+                "CARILLON_MASTER_KEY is not set; make one with `openssl rand -base64 32`, and give it to every process"
+            )
+        master_key = parse_master_key(settings.master_key.get_secret_value())
+        yield Storage(settings.mongodb_uri.get_secret_value(), SecretBox(master_key))
+        return
+
+    async with LocalMongod(settings.data_dir, port=settings.mongod_port, binary=settings.mongod) as mongod:
+        given = settings.master_key.get_secret_value() if settings.master_key else _kept_master_key(settings.data_dir)
+        _log.info("mongod_started", uri=mongod.uri, data_dir=str(settings.data_dir))
+        yield Storage(mongod.uri, SecretBox(parse_master_key(given)))
+
+
+async def run_services(
+    settings: ServicesSettings,
+    storage: Storage,
+    stop: asyncio.Event,
+    *,
+    on_ready: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Runs the services until ``stop`` is set, then lets running calls end.
+
+    Args:
+        settings: Their settings.
+        storage: Where everything is kept. It may be absent at any time: calls are then UNAVAILABLE.
+        stop: Ends them.
+        on_ready: Called with the port once they listen and MongoDB has answered.
+
+    Raises:
+        PortTakenError: If they cannot listen where they should.
+    """
+    async with open_client(storage.mongodb_uri) as client:
+        stores = Stores(client, storage.secret_box)
+        prepared = asyncio.Event()
+        server = _make_server(settings, stores, prepared)
+        async with server, asyncio.TaskGroup() as tasks:
+
+            async def prepare_and_watch() -> None:
+                await _prepare(client, stores)
+                prepared.set()
+                on_ready(server.port)
+                await watch_reachability(client, server.set_serving)
+
+            watching = tasks.create_task(prepare_and_watch(), name="storage")
+            await server.serve_until(stop)
+            watching.cancel()
+
+
+async def _prepare(client: Client, stores: Stores) -> None:
+    while True:
+        await wait_until_reachable(client)
+        with contextlib.suppress(Unavailable), translate_errors():
+            await stores.ensure_indexes()
+            return
+
+
+def _make_server(settings: ServicesSettings, stores: Stores, prepared: asyncio.Event) -> GrpcServer:
+    authenticator = Authenticator(stores.environments, clock.utc_now)
+
+    async def authenticate(credentials: Credentials) -> Principal:
+        # Queries name their indexes, so none may run before these are there.
+        if not prepared.is_set():
+            raise Unavailable("the services are starting and have not reached MongoDB yet", reason="STARTING")
+        return await authenticator.authenticate(credentials)
+
+    user_methods = frozenset(
+        f"/carillon.v1.{service}/{method}" for service, methods in _USER_METHODS.items() for method in methods
+    )
+    return GrpcServer(
+        lambda server: _register(server, stores),
+        service_names=[service.full_name for file in _FILES for service in file.DESCRIPTOR.services_by_name.values()],
+        interceptors=(LogInterceptor(), ErrorInterceptor(), AuthInterceptor(authenticate, user_methods)),
+        host=settings.host,
+        port=settings.grpc_port,
+        use_reflection=settings.reflection,
+    )
+
+
+def _register(server: grpc.aio.Server, stores: Stores) -> None:
+    now, new_id = clock.utc_now, clock.new_id
+    sending = Sending(
+        notifications=stores.notifications,
+        sub_notifications=stores.sub_notifications,
+        users=stores.users,
+        preferences=stores.preferences,
+        messages=stores.messages,
+        clock=now,
+        new_id=new_id,
+    )
+    # What these leave out answers UNIMPLEMENTED, by the generated base class.
+    sender_pb2_grpc.add_SenderServicer_to_server(
+        SenderServicer(sending, stores.messages, stores.environments, clock=now),  # type: ignore[abstract] # not whole yet
+        server,
+    )
+    users_pb2_grpc.add_UsersServicer_to_server(
+        users.UsersServicer(stores.users, stores.environments, clock=now),  # type: ignore[abstract] # not whole yet
+        server,
+    )
+    preferences_pb2_grpc.add_PreferencesServicer_to_server(
+        preferences.PreferencesServicer(  # type: ignore[abstract] # not whole yet
+            stores.preferences, stores.users, stores.notifications, stores.sub_notifications, clock=now
+        ),
+        server,
+    )
+    sub_notifications_pb2_grpc.add_SubNotificationsServicer_to_server(
+        SubNotificationsServicer(stores.sub_notifications, stores.notifications, clock=now),  # type: ignore[abstract] # not whole yet
+        server,
+    )
+    notifications_pb2_grpc.add_NotificationsServicer_to_server(
+        NotificationsServicer(stores.notifications, clock=now, new_id=new_id),  # type: ignore[abstract] # not whole yet
+        server,
+    )
+    inbox_pb2_grpc.add_InboxServicer_to_server(
+        inbox.InboxServicer(stores.inbox),  # type: ignore[abstract] # not whole yet
+        server,
+    )
+    messages_pb2_grpc.add_MessagesServicer_to_server(messages_pb2_grpc.MessagesServicer(), server)  # type: ignore[abstract] # not built yet
+    broadcasts_pb2_grpc.add_BroadcastsServicer_to_server(broadcasts_pb2_grpc.BroadcastsServicer(), server)  # type: ignore[abstract] # not built yet
+    environments_pb2_grpc.add_EnvironmentsServicer_to_server(environments_pb2_grpc.EnvironmentsServicer(), server)  # type: ignore[abstract] # not built yet
+
+
+def _kept_master_key(data_dir: Path) -> str:
+    """Gives the key that lies beside the private MongoDB's data, made when there is none."""
+    path = data_dir / "master_key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(new_master_key())
+    return path.read_text()

@@ -1,0 +1,1 @@
+"""Environments: the tenants, their secrets and settings."""

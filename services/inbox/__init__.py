@@ -1,0 +1,1 @@
+"""Inbox: the messages as their recipient sees them."""

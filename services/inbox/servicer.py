@@ -1,0 +1,128 @@
+"""The RPCs of carillon.v1.Inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from carillon.v1 import inbox_pb2, inbox_pb2_grpc
+from services.inbox import convert
+from services.inbox.model import Selection
+from services.kernel import validation
+from services.kernel.auth import current_principal, resolve_user_id
+from services.kernel.cluster_time import position_from_text, position_to_text
+from services.kernel.paging import decode_page_token, encode_page_token
+from services.kernel.validation import Violations
+from services.kernel.wire import from_timestamp
+
+if TYPE_CHECKING:
+    from services.inbox.model import Item
+    from services.inbox.store import InboxStore
+    from services.kernel.interceptors import Context
+
+USER_METHODS = ("ListInbox", "CountUnread", "MarkInbox", "SyncInbox", "WatchInbox")
+
+_MAX_SKIP = 10_000
+_DEFAULT_LIMIT = 50
+_MAX_LIMIT = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class InboxServicer(inbox_pb2_grpc.InboxServicer):
+    """Serves inboxes: everybody's to a backend, their own to a user."""
+
+    def __init__(self, inbox: InboxStore) -> None:
+        self._inbox = inbox
+
+    async def ListInbox(self, request: inbox_pb2.ListInboxRequest, context: Context) -> inbox_pb2.ListInboxResponse:
+        """Lists items, the newest first."""
+        principal = current_principal()
+        violations = Violations()
+        selection = Selection(
+            client_id=principal.client_id,
+            user_id=resolve_user_id(principal, request.user_id, violations),
+            boxes=convert.boxes_from_proto(request.view, violations),
+            narrowed=convert.filter_from_proto(request.filter, violations),
+            before=from_timestamp(request.before_time, violations, field="before_time")
+            if request.HasField("before_time")
+            else None,
+        )
+        page_size = validation.page_size(request.page_size, violations)
+        if not 0 <= request.skip <= _MAX_SKIP:
+            violations.add("skip", f"must be 0 to {_MAX_SKIP}, but is {request.skip}", "OUT_OF_RANGE")
+        if request.skip and request.page_token:
+            violations.add("skip", "must not be given with a page_token", "CONFLICT")
+        violations.raise_if_any()
+
+        filters = {"rpc": "ListInbox", "selection": repr(selection)}
+        position = decode_page_token(request.page_token, filters, types=(int, str))
+        items, unread_count, total_count = await asyncio.gather(
+            self._inbox.page(selection, after=_after(position), skip=request.skip, limit=page_size + 1),
+            self._inbox.count_unread(selection.client_id, selection.user_id),
+            self._inbox.count(selection.client_id, selection.user_id, selection.boxes),
+        )
+        page = items[:page_size]
+        return inbox_pb2.ListInboxResponse(
+            items=map(convert.item_to_proto, page),
+            next_page_token=encode_page_token(_key(page[-1]), filters) if len(items) > page_size else "",
+            unread_count=unread_count,
+            total_count=total_count,
+        )
+
+    async def CountUnread(
+        self, request: inbox_pb2.CountUnreadRequest, context: Context
+    ) -> inbox_pb2.CountUnreadResponse:
+        """Counts unread items."""
+        principal = current_principal()
+        violations = Violations()
+        user_id = resolve_user_id(principal, request.user_id, violations)
+        violations.raise_if_any()
+
+        count = await self._inbox.count_unread(principal.client_id, user_id)
+        return inbox_pb2.CountUnreadResponse(unread_count=count)
+
+    async def SyncInbox(self, request: inbox_pb2.SyncInboxRequest, context: Context) -> inbox_pb2.SyncInboxResponse:
+        """Reads an inbox at one moment.
+
+        A cursor is answered with a snapshot, as the contract has it for every cursor that cannot be proved: resuming
+        by cursor is not built yet.
+        """
+        principal = current_principal()
+        violations = Violations()
+        user_id = resolve_user_id(principal, request.user_id, violations)
+        if request.limit < 0:
+            violations.add("limit", f"must not be negative, but is {request.limit}; 0 means 50", "OUT_OF_RANGE")
+        min_position = position_from_text(request.min_position or position_to_text(0))
+        if min_position is None:
+            violations.add("min_position", "must be 16 hex digits, as an answer gave them")
+        violations.raise_if_any()
+
+        snapshot = await self._inbox.snapshot(
+            principal.client_id,
+            user_id,
+            limit=min(request.limit or _DEFAULT_LIMIT, _MAX_LIMIT),
+            min_position=min_position or 0,
+        )
+        return inbox_pb2.SyncInboxResponse(
+            welcome=inbox_pb2.InboxWelcome(
+                resume=inbox_pb2.INBOX_RESUME_SNAPSHOT,
+                items=map(convert.item_to_proto, snapshot.items),
+                unread_count=snapshot.unread_count,
+            ),
+            position=position_to_text(snapshot.position),
+        )
+
+
+def _key(item: Item) -> tuple[int, str]:
+    return (item.date - _EPOCH) // _MILLISECOND, item.id
+
+
+def _after(position: tuple[str | int, ...] | None) -> tuple[datetime, str] | None:
+    if position is None:
+        return None
+    milliseconds, item_id = position
+    # What no item's date can be stands before them all; a token is input like any other.
+    limited = min(max(int(milliseconds), 0), 253_402_300_799_999)
+    return _EPOCH + limited * _MILLISECOND, str(item_id)

@@ -1,0 +1,168 @@
+"""The recipient's view of the collection ``messages``; who writes it is the messages' own store.
+
+Every query names environment and user, and by ``hint`` the index that makes it cost what it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from services.inbox.model import Box, Item, ItemFilter, Selection, Snapshot
+from services.kernel.cluster_time import position_of
+from services.kernel.errors import Unavailable
+from services.kernel.mongo import deadline, translate_errors
+from services.kernel.vocabulary import Channel, Priority
+from services.notifications.model import TEXTS, Action, Content
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pymongo.asynchronous.database import AsyncDatabase
+
+_INBOX_INDEX = "inbox"
+_UNREAD_INDEX = "unread"
+_NEWEST_FIRST = {"inapp.date": -1, "_id.m": -1}
+_ITEM_FIELDS = {"inapp": 1, "changed": 1, "expire_time": 1}
+# A snapshot is a moment old at most, so a position that is not reached soon is one of another cluster.
+_POSITION_WAIT_S = 2.0
+_POSITION_POLL_S = 0.02
+_FILTERED = {"notification_ids": "notification_id", "categories": "category", "sections": "section", "tags": "tags"}
+
+
+class InboxStore:
+    """Reads what users see."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self._database = database
+        self._collection = database.messages
+
+    async def ensure_indexes(self) -> None:
+        """Creates what the queries below read by."""
+        await self._collection.create_index(
+            [("_id.e", 1), ("_id.u", 1), ("inapp.box", 1), ("inapp.date", -1), ("_id.m", -1)],
+            name=_INBOX_INDEX,
+            partialFilterExpression={"inapp.box": {"$exists": True}},
+        )
+        await self._collection.create_index(
+            # `inapp.unread` is in the key, although it is always true there: only so does a count read keys alone.
+            [("_id.e", 1), ("_id.u", 1), ("inapp.unread", 1)],
+            name=_UNREAD_INDEX,
+            partialFilterExpression={"inapp.unread": True},
+        )
+
+    async def page(
+        self, selection: Selection, *, after: tuple[datetime, str] | None, skip: int, limit: int
+    ) -> list[Item]:
+        """Gives up to ``limit`` items, the newest first, those after one (date, id)."""
+        query = _query(selection)
+        if after:
+            date, item_id = after
+            query["$or"] = [{"inapp.date": {"$lt": date}}, {"inapp.date": date, "_id.m": {"$lt": item_id}}]
+            _bound(query, date)
+        with translate_errors(), deadline():
+            found = self._collection.find(query, _ITEM_FIELDS).sort(_NEWEST_FIRST).skip(skip).limit(limit)
+            return [_to_model(document) async for document in found.hint(_INBOX_INDEX)]
+
+    async def count(self, client_id: str, user_id: str, boxes: tuple[Box, ...]) -> int:
+        """Counts the items of a part of the inbox."""
+        query = {"_id.e": client_id, "_id.u": user_id, "inapp.box": {"$in": list(boxes)}}
+        with translate_errors(), deadline():
+            return await self._collection.count_documents(query, hint=_INBOX_INDEX)
+
+    async def count_unread(self, client_id: str, user_id: str) -> int:
+        """Counts the unread items."""
+        with translate_errors(), deadline():
+            return await self._collection.count_documents(_unread(client_id, user_id), hint=_UNREAD_INDEX)
+
+    async def snapshot(self, client_id: str, user_id: str, *, limit: int, min_position: int) -> Snapshot:
+        """Reads the newest items and the badge at one moment, not before ``min_position``.
+
+        Raises:
+            Unavailable: If the database does not reach that position within 2 seconds.
+        """
+        give_up = asyncio.get_running_loop().time() + _POSITION_WAIT_S
+        while (snapshot := await self._read(client_id, user_id, limit)).position < min_position:
+            if asyncio.get_running_loop().time() > give_up:
+                raise Unavailable("the database has not reached min_position yet", reason="POSITION_NOT_REACHED")
+            await asyncio.sleep(_POSITION_POLL_S)
+        return snapshot
+
+    async def _read(self, client_id: str, user_id: str, limit: int) -> Snapshot:
+        """Reads items and badge in one aggregate: only so are both of one moment, which the answer then names."""
+        unread = {
+            "coll": self._collection.name,
+            "pipeline": [{"$match": _unread(client_id, user_id)}, {"$count": "unread_count"}],
+        }
+        pipeline = [
+            {"$match": _query(Selection(client_id, user_id))},
+            {"$sort": _NEWEST_FIRST},
+            {"$limit": limit},
+            {"$project": _ITEM_FIELDS},
+            {"$unionWith": unread},
+        ]
+        with translate_errors(), deadline():
+            answer = await self._database.command(
+                {
+                    "aggregate": self._collection.name,
+                    "pipeline": pipeline,
+                    # One batch holds everything: a second one would be another round trip.
+                    "cursor": {"batchSize": limit + 2},
+                    "hint": _INBOX_INDEX,
+                    "readConcern": {"level": "snapshot"},
+                }
+            )
+        cursor = answer["cursor"]
+        items = [_to_model(document) for document in cursor["firstBatch"] if "_id" in document]
+        counts = [document["unread_count"] for document in cursor["firstBatch"] if "unread_count" in document]
+        return Snapshot(items, sum(counts), position_of(cursor["atClusterTime"]))
+
+
+def _query(selection: Selection) -> dict[str, Any]:
+    narrowed: ItemFilter = selection.narrowed
+    query: dict[str, Any] = {
+        "_id.e": selection.client_id,
+        "_id.u": selection.user_id,
+        "inapp.box": {"$in": list(selection.boxes)} if len(selection.boxes) > 1 else selection.boxes[0],
+    }
+    if narrowed.unread is not None:
+        query["inapp.unread"] = narrowed.unread
+    for name, field in _FILTERED.items():
+        if values := getattr(narrowed, name):
+            query[f"inapp.{field}"] = {"$in": list(values)}
+    if selection.before:
+        _bound(query, selection.before)
+    return query
+
+
+def _bound(query: dict[str, Any], date: datetime) -> None:
+    """Keeps the older of two upper bounds on the date, so that the index is entered where the page begins."""
+    bound = query.get("inapp.date", {}).get("$lte", date)
+    query["inapp.date"] = {"$lte": min(bound, date)}
+
+
+def _unread(client_id: str, user_id: str) -> dict[str, Any]:
+    return {"_id.e": client_id, "_id.u": user_id, "inapp.unread": True}
+
+
+def _to_model(document: dict[str, Any]) -> Item:
+    inapp = document["inapp"]
+    texts = {text.name: inapp[text.name] for text in TEXTS[Channel.INAPP_WEB] if text.name in inapp}
+    actions = tuple(Action(action["label"], action["url"]) for action in inapp.get("actions", ()))
+    return Item(
+        id=document["_id"]["m"],
+        position=position_of(document["changed"]),
+        notification_id=inapp["notification_id"],
+        sub_notification_id=inapp.get("sub_notification_id", ""),
+        secondary_id=inapp.get("secondary_id", ""),
+        content=Content(Channel.INAPP_WEB, texts, html=inapp.get("html", False), actions=actions),
+        date=inapp["date"],
+        unread=inapp["unread"],
+        expire_time=document["expire_time"],
+        message_count=inapp["message_count"],
+        category=inapp.get("category", ""),
+        section=inapp.get("section", ""),
+        label=inapp.get("label", ""),
+        priority=Priority(inapp["priority"]),
+        tags=tuple(inapp.get("tags", ())),
+    )

@@ -1,0 +1,184 @@
+"""Who calls: the two realms, the credentials of a call, and the checks of secrets.
+
+Looking up the secrets of a client is left to the ``authenticate`` function that app.py hands to the interceptor.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import hashlib
+import hmac
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.kernel import validation
+from services.kernel.encoding import decode_base64
+from services.kernel.errors import PermissionDenied, Unauthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from services.kernel.validation import Violations
+
+
+class Realm(enum.Enum):
+    """Who a caller acts for."""
+
+    BACKEND = "backend"
+    """The customer's own servers: all users of one environment."""
+
+    USER = "user"
+    """One user, usually in a browser: only themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller whose credentials were checked."""
+
+    realm: Realm
+    client_id: str
+    user_id: str = ""
+    """Empty for a backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCredentials:
+    """What a backend says about itself; not checked yet."""
+
+    client_id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserCredentials:
+    """What a user says about themselves; not checked yet."""
+
+    client_id: str
+    user_id: str
+    user_hash: str = field(repr=False)
+
+
+Credentials = BackendCredentials | UserCredentials
+
+_principal: ContextVar[Principal] = ContextVar("principal")
+
+
+def current_principal() -> Principal:
+    """Gives the caller of the current call; raises LookupError outside of an authenticated one."""
+    return _principal.get()
+
+
+def set_current_principal(principal: Principal) -> None:
+    """Sets the caller of the current call; never reset, as each call runs in a context of its own."""
+    _principal.set(principal)
+
+
+def parse_credentials(metadata: Iterable[tuple[str, str | bytes]]) -> Credentials:
+    """Reads the credentials of a call from its metadata; ``authorization`` goes before ``api-token``.
+
+    Raises:
+        Unauthenticated: If there are none, or they are in no form that we know.
+    """
+    headers = {key.lower(): value for key, value in reversed(list(metadata)) if isinstance(value, str)}
+    if authorization := headers.get("authorization", "").strip():
+        scheme, _, rest = authorization.partition(" ")
+        if scheme.lower() == "basic":
+            return _parse_basic(rest.strip())
+        if scheme.lower() == "bearer":
+            return _parse_bearer(rest.strip())
+        raise _malformed("the scheme of `authorization` must be Basic or Bearer")
+
+    if api_token := headers.get("api-token", "").strip():
+        return _parse_api_key(api_token)
+
+    raise Unauthenticated(
+        "credentials are missing; send the metadata `authorization: Basic base64(client_id:client_secret)`, "
+        "or as a user `authorization: Basic base64(client_id:user_id:user_hash)`",
+        reason="CREDENTIALS_MISSING",
+    )
+
+
+def credentials_invalid() -> Unauthenticated:
+    """Makes the one error for an unknown client and for a wrong secret, so that nobody learns which clients exist."""
+    return Unauthenticated("the credentials are not valid", reason="CREDENTIALS_INVALID")
+
+
+def basic_authorization(client_id: str, *rest: str) -> tuple[str, str]:
+    """Makes the metadata of a caller of ours: with a secret a backend, with a user's id and hash that user."""
+    credentials = ":".join((client_id, *rest))
+    return "authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}"
+
+
+def user_hash(secret: str, user_id: str) -> str:
+    """Makes the proof that a backend gives to its user: base64 of HMAC-SHA256 of the user's id under a secret."""
+    return base64.b64encode(hmac.digest(secret.encode(), user_id.encode(), hashlib.sha256)).decode()
+
+
+def secret_matches(given: str, secrets: Iterable[str]) -> bool:
+    """Tells whether ``given`` is one of the live secrets, in a time that does not depend on how alike they are."""
+    return _equals_any(given, secrets)
+
+
+def hash_matches(given: str, user_id: str, secrets: Iterable[str]) -> bool:
+    """Tells whether ``given`` is the user's hash under one of the live secrets; as constant in time as the above."""
+    return _equals_any(given, (user_hash(secret, user_id) for secret in secrets))
+
+
+def resolve_user_id(principal: Principal, user_id: str, violations: Violations, *, field: str = "user_id") -> str:
+    """Gives the user that a request is about: a backend must name one, a user is always their own.
+
+    Raises:
+        PermissionDenied: If a user names someone else; before anything is looked up.
+    """
+    if principal.realm is Realm.USER:
+        if user_id not in ("", principal.user_id):
+            raise PermissionDenied(
+                f"{field}: as a user you reach only your own; leave it empty or send your own id", reason="OTHER_USER"
+            )
+        user_id = principal.user_id
+    return validation.user_id(user_id, violations, field=field)
+
+
+def _parse_basic(encoded: str) -> Credentials:
+    try:
+        decoded = decode_base64(encoded).decode()
+    except ValueError:
+        raise _malformed("what follows Basic must be base64 of UTF-8 text") from None
+
+    # Neither a client id nor a secret nor a hash contains a colon; a user id may.
+    client_id, _, rest = decoded.partition(":")
+    user_id, colon, last = rest.rpartition(":")
+    if client_id and last and not colon:
+        return BackendCredentials(client_id, last)
+    if client_id and user_id and last:
+        return UserCredentials(client_id, user_id, last)
+    raise _malformed("what follows Basic must be base64 of client_id:client_secret or of client_id:user_id:user_hash")
+
+
+def _parse_bearer(token: str) -> Credentials:
+    if token.count(".") == 2:
+        raise Unauthenticated(
+            "user tokens are not supported yet; send `authorization: Basic base64(client_id:user_id:user_hash)`",
+            reason="TOKEN_NOT_SUPPORTED_YET",
+        )
+    return _parse_api_key(token)
+
+
+def _parse_api_key(key: str) -> Credentials:
+    client_id, _, secret = key.partition(".")
+    if not client_id or not secret or "." in secret:
+        raise _malformed("an API key must be client_id.client_secret")
+    return BackendCredentials(client_id, secret)
+
+
+def _malformed(message: str) -> Unauthenticated:
+    return Unauthenticated(message, reason="CREDENTIALS_MALFORMED")
+
+
+def _equals_any(given: str, expected: Iterable[str]) -> bool:
+    # All are compared, without an early exit; a surrogate (possible in JSON) must not be able to raise here.
+    given_bytes = given.encode("utf-8", "surrogatepass")
+    results = [hmac.compare_digest(given_bytes, one.encode()) for one in expected]
+    return any(results)

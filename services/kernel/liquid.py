@@ -1,0 +1,179 @@
+"""Liquid: parsing and rendering of one text, within limits, with errors that name line and column.
+
+Templates come from customers, so neither may run away (loops, output and variables are bounded) nor reach anything
+but the values that they are given (``include`` and ``render``, which load other templates, do not exist here).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any
+
+from liquid import BoundTemplate, Environment, Mode
+from liquid.exceptions import FilterArgumentError, LiquidError, ResourceLimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MAX_OUTPUT_BYTES = 256 * 1024
+_MAX_ITERATIONS = 10_000
+# Beyond this many tags an error that Liquid does not locate is reported at the end of the template.
+_MAX_TAGS_TO_SEARCH = 200
+_TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
+# What takes Liquid's lexer a time that grows with the square of its length: 16 KB of it are 20 seconds.
+_MAX_UNCLOSED = 100
+_UNCLOSED = (
+    (re.compile(r"\{\{"), "}}"),
+    (re.compile(r"\{%"), "%}"),
+    (re.compile(r"\{%-?\s{0,99}raw\b"), "endraw"),
+    (re.compile(r"\{%-?\s{0,99}doc\b"), "enddoc"),
+)
+_MANY_SPACES = re.compile(r"\s{100}")
+
+
+class TemplateError(Exception):
+    """A template does not parse or render; the text says where and why, for the person who wrote it."""
+
+    def __init__(self, message: str, *, line: int, column: int) -> None:
+        super().__init__(f"line {line}, column {column}: {message}")
+        self.line = line
+        self.column = column
+
+
+class OutputTooLarge(TemplateError):
+    """A template renders to more than a message can carry."""
+
+
+class _Environment(Environment):
+    # Liquid's own bounds. A loop that reaches the first one has cost some 10 ms.
+    loop_iteration_limit = _MAX_ITERATIONS
+    local_namespace_limit = MAX_OUTPUT_BYTES
+    output_stream_limit = MAX_OUTPUT_BYTES
+    context_depth_limit = 30
+
+    def __init__(self, *, autoescape: bool) -> None:
+        super().__init__(autoescape=autoescape, tolerance=Mode.STRICT, strict_filters=True)
+        for loading_tag in ("include", "render"):
+            del self.tags[loading_tag]
+        self.filters = {name: _bounded(name, apply) for name, apply in self.filters.items()}
+
+
+def _bounded(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps a filter from multiplying its input: Liquid's own limits see only what is printed or assigned."""
+
+    @wraps(apply)
+    def bounded(value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, range) and len(value) > _MAX_ITERATIONS:
+            raise FilterArgumentError(f"{name}: a range has at most {_MAX_ITERATIONS} items here", token=None)
+        if _inserted(name, value, *args) > MAX_OUTPUT_BYTES:
+            raise FilterArgumentError(f"{name}: makes more than {MAX_OUTPUT_BYTES} characters", token=None)
+        return apply(value, *args, **kwargs)
+
+    return bounded
+
+
+def _inserted(name: str, value: Any, *args: Any) -> int:
+    # The two filters that insert one text as often as another has room for it.
+    if name == "join" and isinstance(value, list | tuple):
+        separator = str(args[0]) if args else " "
+        return len(separator) * len(value) + sum(len(item) for item in value if isinstance(item, str))
+    if name == "replace" and len(args) == 2:
+        return str(value).count(str(args[0])) * len(str(args[1]))
+    return 0
+
+
+_ENVIRONMENTS = {autoescape: _Environment(autoescape=autoescape) for autoescape in (False, True)}
+
+
+def check(source: str) -> None:
+    """Checks that a template parses and uses only filters that exist.
+
+    Raises:
+        TemplateError: If it does not.
+    """
+    # Filters are looked up when a template renders, so the parser alone would let a misspelt one through.
+    try:
+        filters = _parse(source, autoescape=False).analyze().filters
+    except RecursionError:
+        raise _nested_too_deeply() from None
+    for filter_name, spans in filters.items():
+        if filter_name not in _ENVIRONMENTS[False].filters:
+            line, column = _position(source, spans[0].index)
+            raise TemplateError(f"unknown filter '{filter_name}'", line=line, column=column)
+
+
+def render(source: str, values: Mapping[str, object], *, autoescape: bool) -> str:
+    """Renders a template; a variable that is not in ``values`` renders as nothing.
+
+    Raises:
+        OutputTooLarge: If it renders to more than 256 KiB.
+        TemplateError: If it does not parse or render, or runs into another of its limits.
+    """
+    # Most short texts (a number, a plain URL) have no Liquid in them.
+    if "{{" not in source and "{%" not in source:
+        return source
+
+    template = _parse(source, autoescape=autoescape)
+    try:
+        return template.render(values)
+    except LiquidError as error:
+        raise _located(error, source) from None
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        # A filter met a value that its author did not think of, such as an integer of 5,000 digits.
+        raise TemplateError(f"a filter refused its input ({type(error).__name__})", line=1, column=1) from None
+
+
+@lru_cache(maxsize=4096)
+def _parse(source: str, *, autoescape: bool) -> BoundTemplate:
+    _refuse_slow(source)
+    try:
+        return _ENVIRONMENTS[autoescape].from_string(source)
+    except LiquidError as error:
+        # Liquid takes everything that is no error of its own for one of the parser.
+        if isinstance(error.__cause__, RecursionError):
+            raise _nested_too_deeply() from None
+        raise _located(error, source) from None
+
+
+def _refuse_slow(source: str) -> None:
+    for opener, closer in _UNCLOSED:
+        unclosed = list(opener.finditer(source, source.rfind(closer) + 1))
+        if len(unclosed) > _MAX_UNCLOSED:
+            line, column = _position(source, unclosed[0].start())
+            raise TemplateError(f"expected '{closer}', found end of file", line=line, column=column)
+    for tag in _TAG.finditer(source):
+        text = tag.group()
+        # Every bracket may begin a range, which has two dots.
+        if _MANY_SPACES.search(text) or text.count("(", text.rfind("..") + 1) > _MAX_UNCLOSED:
+            line, column = _position(source, tag.start())
+            raise TemplateError("has too many spaces or brackets", line=line, column=column)
+
+
+def _nested_too_deeply() -> TemplateError:
+    return TemplateError("is nested too deeply", line=1, column=1)
+
+
+def _located(error: LiquidError, source: str) -> TemplateError:
+    context = error.context() if error.token is not None else None
+    line, column = (context[0], context[1] + 1) if context else _position(source, _search(error, source))
+    message = str(error.message or "is not valid Liquid")
+    kind = OutputTooLarge if isinstance(error, ResourceLimitError) and "output" in message else TemplateError
+    return kind(message, line=line, column=column)
+
+
+def _search(error: LiquidError, source: str) -> int:
+    """Finds the tag behind an error that Liquid does not locate: the first one that brings the error about."""
+    tags = list(_TAG.finditer(source))
+    for tag in tags[:_MAX_TAGS_TO_SEARCH]:
+        try:
+            _ENVIRONMENTS[False].from_string(source[: tag.end()])
+        except LiquidError as other:
+            if other.message == error.message:
+                return tag.start()
+    return len(source)
+
+
+def _position(source: str, index: int) -> tuple[int, int]:
+    before = source[:index]
+    return before.count("\n") + 1, index - (before.rfind("\n") + 1) + 1

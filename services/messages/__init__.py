@@ -1,0 +1,1 @@
+"""Messages: what was sent, one document a message."""

@@ -1,0 +1,138 @@
+"""Messages: one send of one notification to one user, with its deliveries and its inbox item."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from services.kernel.vocabulary import Channel, Priority
+    from services.notifications.model import Content
+
+
+class DeliveryState(enum.StrEnum):
+    """How far a delivery has come; the states that scheduling and sending need come with them."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+
+
+class SkipReason(enum.StrEnum):
+    """Why a channel was skipped."""
+
+    PREFERENCE_OFF = "PREFERENCE_OFF"
+    DEFAULT_OFF = "DEFAULT_OFF"
+    NOT_FORCED = "NOT_FORCED"
+    NO_ADDRESS = "NO_ADDRESS"
+    INVALID_ADDRESS = "INVALID_ADDRESS"
+    NO_TEMPLATE = "NO_TEMPLATE"
+    RENDER_FAILED = "RENDER_FAILED"
+    CONTENT_TOO_LARGE = "CONTENT_TOO_LARGE"
+    CHANNEL_DISABLED = "CHANNEL_DISABLED"
+    NOTIFICATION_DISABLED = "NOTIFICATION_DISABLED"
+
+
+class WarningCode(enum.StrEnum):
+    """What kind of thing a warning points at."""
+
+    INVALID_ADDRESS = "INVALID_ADDRESS"
+    INVALID_TIMEZONE = "INVALID_TIMEZONE"
+    TEMPLATE_NOT_FOUND = "TEMPLATE_NOT_FOUND"
+    ALL_CHANNELS_SKIPPED = "ALL_CHANNELS_SKIPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class SendWarning:
+    """Something that was accepted and is probably not what the caller meant."""
+
+    code: WarningCode
+    field: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What becomes of a message on one channel."""
+
+    channel: Channel
+    state: DeliveryState
+    reason: SkipReason | None = None
+    detail: str = ""
+    content: Content | None = None
+    address: str = ""
+    """The address that came with the send; empty: the profile's, read at each attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """The in-app side of a message: all that a browser sees of it."""
+
+    content: Content
+    date: datetime
+    notification_id: str
+    sub_notification_id: str
+    secondary_id: str
+    category: str
+    section: str
+    label: str
+    priority: Priority
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One send of one notification to one user."""
+
+    client_id: str
+    user_id: str
+    tracking_id: str
+    notification_id: str
+    sub_notification_id: str
+    secondary_id: str
+    group_id: str
+    tags: tuple[str, ...]
+    priority: Priority
+    create_time: datetime
+    expire_time: datetime
+    deliveries: tuple[Delivery, ...]
+    warnings: tuple[SendWarning, ...]
+    item: InboxItem | None
+    """Absent where INAPP_WEB was skipped."""
+
+    request: bytes
+    """The SendRequest as it came, for the log."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a delivery waits for its first attempt."""
+        return any(delivery.state is DeliveryState.PENDING for delivery in self.deliveries)
+
+
+@dataclass(frozen=True, slots=True)
+class RetractionFilter:
+    """Which items of one user are meant; what is empty does not narrow."""
+
+    notification_id: str = ""
+    part_ids: tuple[str, ...] = ()
+    """Sub-notification or secondary ids: each matches either field."""
+
+    tracking_ids: tuple[str, ...] = ()
+    group_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """What was taken back."""
+
+    retracted_count: int
+    cancelled_count: int
+
+
+def optional_fields(**fields: Any) -> dict[str, Any]:
+    """Gives the fields that are not empty: what is absent is not stored."""
+    return {name: value for name, value in fields.items() if value}

@@ -1,0 +1,1 @@
+"""Notifications: the definitions, their templates and defaults."""

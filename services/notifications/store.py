@@ -1,0 +1,162 @@
+"""The collection ``notifications``: ``_id`` is ``{e: client_id, n: notification_id}``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from services.kernel.errors import Conflict
+from services.kernel.mongo import deadline, translate_errors
+from services.kernel.vocabulary import Channel, DeliveryOption, Priority
+from services.notifications.model import Action, ChannelSettings, Content, Notification, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pymongo.asynchronous.client_session import AsyncClientSession
+    from pymongo.asynchronous.database import AsyncDatabase
+
+    from services.environments.store import EnvironmentStore
+    from services.kernel.paging import PositionValue
+
+_INDEX = "catalogue"
+
+
+class NotificationStore:
+    """Reads and writes definitions."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], environments: EnvironmentStore) -> None:
+        self._collection = database.notifications
+        self._environments = environments
+
+    async def ensure_indexes(self) -> None:
+        """Creates what `page` reads by."""
+        await self._collection.create_index([("_id.e", 1), ("_id.n", 1)], name=_INDEX)
+
+    async def get(self, client_id: str, notification_id: str) -> Notification | None:
+        """Gives a definition, or None."""
+        with translate_errors(), deadline():
+            document = await self._collection.find_one({"_id": _key(client_id, notification_id)})
+        return _to_model(document) if document else None
+
+    async def get_many(self, client_id: str, notification_ids: Iterable[str]) -> dict[str, Notification]:
+        """Gives those definitions that exist, by id."""
+        keys = [_key(client_id, notification_id) for notification_id in sorted(set(notification_ids))]
+        with translate_errors(), deadline():
+            documents = await self._collection.find({"_id": {"$in": keys}}).to_list() if keys else []
+        return {document["_id"]["n"]: _to_model(document) for document in documents}
+
+    async def page(self, client_id: str, *, after: PositionValue | None, limit: int) -> list[Notification]:
+        """Gives up to ``limit`` definitions by id, those after one id."""
+        query: dict[str, Any] = {"_id.e": client_id}
+        if after is not None:
+            query["_id.n"] = {"$gt": after}
+        with translate_errors(), deadline():
+            found = self._collection.find(query).sort([("_id.e", 1), ("_id.n", 1)]).limit(limit).hint(_INDEX)
+            return [_to_model(document) async for document in found]
+
+    async def put(self, client_id: str, notification: Notification, *, expected_etag: str) -> Notification:
+        """Creates or replaces a definition, and keeps when it was created.
+
+        Args:
+            client_id: The environment.
+            notification: The definition as it shall be stored, with its new etag and times.
+            expected_etag: The etag that is replaced; empty: whatever is there.
+
+        Raises:
+            Conflict: If another definition is there than the one expected.
+        """
+        key = _key(client_id, notification.id)
+        document = _to_document(notification)
+
+        async def write(session: AsyncClientSession) -> dict[str, Any]:
+            stored = await self._collection.find_one({"_id": key}, {"etag": 1, "create_time": 1}, session=session)
+            if expected_etag and expected_etag != (stored or {}).get("etag"):
+                raise Conflict(
+                    "the definition was changed or deleted in between; get it again, and put it with its new etag",
+                    reason="ETAG_MISMATCH",
+                    metadata={"etag": (stored or {}).get("etag", "")},
+                )
+            create_time = stored["create_time"] if stored else notification.update_time
+            replacement = {"_id": key, **document, "create_time": create_time}
+            await self._collection.replace_one({"_id": key}, replacement, upsert=True, session=session)
+            return replacement
+
+        return _to_model(await self._environments.raising_version(client_id, write))
+
+
+def _key(client_id: str, notification_id: str) -> dict[str, str]:
+    return {"e": client_id, "n": notification_id}
+
+
+def _to_document(notification: Notification) -> dict[str, Any]:
+    return {
+        "title": notification.title,
+        "channels": [
+            {
+                "channel": settings.channel.value,
+                "default": settings.default_delivery_option.value,
+                "offered": [option.value for option in settings.offered_delivery_options],
+                "template": settings.default_template_id,
+            }
+            for settings in notification.channels
+        ],
+        "templates": [
+            {"id": template.id, "language": template.language, **content_to_document(template.content)}
+            for template in notification.templates
+        ],
+        "disabled": notification.disabled,
+        "category": notification.category,
+        "section": notification.section,
+        "label": notification.label,
+        "priority": notification.priority.value,
+        "etag": notification.etag,
+        "update_time": notification.update_time,
+    }
+
+
+def _to_model(document: dict[str, Any]) -> Notification:
+    return Notification(
+        id=document["_id"]["n"],
+        title=document["title"],
+        channels=tuple(
+            ChannelSettings(
+                Channel(settings["channel"]),
+                DeliveryOption(settings["default"]),
+                tuple(map(DeliveryOption, settings["offered"])),
+                settings["template"],
+            )
+            for settings in document["channels"]
+        ),
+        templates=tuple(
+            Template(template["id"], template["language"], content_from_document(template))
+            for template in document["templates"]
+        ),
+        disabled=document["disabled"],
+        category=document["category"],
+        section=document["section"],
+        label=document["label"],
+        priority=Priority(document["priority"]),
+        etag=document["etag"],
+        create_time=document["create_time"],
+        update_time=document["update_time"],
+    )
+
+
+def content_to_document(content: Content) -> dict[str, Any]:
+    """Gives content as it is stored, in a template and in a delivery."""
+    document: dict[str, Any] = {"channel": content.channel.value, "texts": dict(content.texts)}
+    if content.html:
+        document["html"] = True
+    if content.actions:
+        document["actions"] = [{"label": action.label, "url": action.url} for action in content.actions]
+    return document
+
+
+def content_from_document(document: dict[str, Any]) -> Content:
+    """Gives content as it was stored."""
+    return Content(
+        Channel(document["channel"]),
+        document["texts"],
+        html=document.get("html", False),
+        actions=tuple(Action(action["label"], action["url"]) for action in document.get("actions", ())),
+    )

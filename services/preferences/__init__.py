@@ -1,0 +1,1 @@
+"""Preferences: what users want to get, where and how often."""

@@ -1,0 +1,56 @@
+"""Preferences: what a user chose, and what choices and defaults come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.kernel.vocabulary import Channel, DeliveryOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_PREFERENCES = 1000
+
+Key = tuple[str, str, Channel | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """One choice of a user."""
+
+    notification_id: str
+    channel: Channel | None
+    """None: every channel of the definition."""
+
+    sub_notification_id: str
+    """Empty: the whole notification."""
+
+    delivery_option: DeliveryOption
+
+    @property
+    def key(self) -> Key:
+        """What a user has at most one choice for."""
+        return (self.notification_id, self.sub_notification_id, self.channel)
+
+
+class Choices:
+    """All choices of one user, ready to be asked."""
+
+    def __init__(self, preferences: Iterable[Preference] = ()) -> None:
+        self._options = {preference.key: preference.delivery_option for preference in preferences}
+
+    def choice(self, notification_id: str, sub_notification_id: str, channel: Channel) -> DeliveryOption | None:
+        """Gives what the user chose, or None where they chose nothing that bears on it.
+
+        OFF on the whole notification covers its sub-notifications; otherwise the sub-notification's own choice comes
+        first. In either, a choice for the channel wins over one for all channels.
+        """
+        whole = self._exact(notification_id, "", channel)
+        if whole is DeliveryOption.OFF or not sub_notification_id:
+            return whole
+        return self._exact(notification_id, sub_notification_id, channel) or whole
+
+    def _exact(self, notification_id: str, sub_notification_id: str, channel: Channel) -> DeliveryOption | None:
+        for_channel = self._options.get((notification_id, sub_notification_id, channel))
+        return for_channel or self._options.get((notification_id, sub_notification_id, None))

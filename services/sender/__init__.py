@@ -1,0 +1,1 @@
+"""Sender: the way of one send, and taking it back."""

@@ -1,0 +1,85 @@
+"""The message of a plan: every planned channel rendered, the item that browsers see, the warnings. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.kernel.vocabulary import Channel
+from services.messages.model import Delivery, DeliveryState, InboxItem, Message, SendWarning, WarningCode
+from services.sender.plan import SkippedChannel
+from services.sender.render import RenderError, render, template_values
+from services.users.model import merged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from services.environments.model import Environment
+    from services.notifications.model import Notification
+    from services.sender.model import Send
+    from services.sender.plan import Plan, PlannedChannel
+    from services.users.model import User
+
+
+def compose(
+    send: Send,
+    planned: Plan,
+    notification: Notification,
+    profile: User | None,
+    environment: Environment,
+    *,
+    tracking_id: str,
+    now: datetime,
+) -> Message:
+    """Makes the message of a plan with every planned channel rendered, so that the log shows what was sent."""
+    values = template_values(send.merge_tags, merged(send.user, profile))
+    deliveries = [_deliver(channel, send, values) for channel in planned.channels]
+    warnings = [*send.warnings, *planned.warnings]
+    if all(delivery.state is DeliveryState.SKIPPED for delivery in deliveries):
+        text = "every channel was skipped; the deliveries say why"
+        warnings.append(SendWarning(WarningCode.ALL_CHANNELS_SKIPPED, "", text))
+    priority = send.priority or notification.priority
+    inapp = next((delivery.content for delivery in deliveries if delivery.channel is Channel.INAPP_WEB), None)
+    return Message(
+        client_id=environment.client_id,
+        user_id=send.user.id,
+        tracking_id=tracking_id,
+        notification_id=notification.id,
+        sub_notification_id=send.sub_notification_id,
+        secondary_id=send.secondary_id,
+        group_id=send.group_id,
+        tags=send.tags,
+        priority=priority,
+        create_time=now,
+        expire_time=now + environment.retention,
+        deliveries=tuple(deliveries),
+        warnings=tuple(warnings),
+        item=InboxItem(
+            content=inapp,
+            date=now,
+            notification_id=notification.id,
+            sub_notification_id=send.sub_notification_id,
+            secondary_id=send.secondary_id,
+            category=notification.category,
+            section=notification.section,
+            label=notification.label,
+            priority=priority,
+            tags=send.tags,
+        )
+        if inapp
+        else None,
+        request=send.request,
+    )
+
+
+def _deliver(planned: PlannedChannel | SkippedChannel, send: Send, values: Mapping[str, object]) -> Delivery:
+    channel = planned.channel
+    if isinstance(planned, SkippedChannel):
+        return Delivery(channel, DeliveryState.SKIPPED, planned.reason)
+    try:
+        content = render(planned.template.content, values, send.replace)
+    except RenderError as error:
+        return Delivery(channel, DeliveryState.SKIPPED, error.reason, error.detail)
+    # The item is in the inbox as soon as the message is stored; everything else waits for its provider.
+    state = DeliveryState.DELIVERED if channel is Channel.INAPP_WEB else DeliveryState.PENDING
+    return Delivery(channel, state, content=content, address=planned.address)

@@ -1,0 +1,154 @@
+"""Sends and retractions between protobuf and the model, with every rule about what a request may say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from carillon.v1 import sender_pb2
+from services.kernel import validation
+from services.kernel.wire import refuse_unbuilt, struct_to_dict
+from services.messages.convert import delivery_to_proto, warning_to_proto
+from services.messages.model import RetractionFilter
+from services.notifications.convert import CHANNELS, PRIORITIES
+from services.sender.model import Send
+from services.users.convert import sent_user_from_proto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from google.protobuf.struct_pb2 import Struct
+
+    from services.kernel.validation import Violations
+    from services.kernel.vocabulary import Channel, Json
+    from services.messages.model import Message
+
+MAX_MERGE_TAGS_BYTES = 150 * 1024
+MAX_MERGE_TAGS = 1000
+MAX_EXTRA_BYTES = 16 * 1024
+MAX_REPLACEMENTS = 100
+MAX_REPLACE_KEY_BYTES = 1024
+MAX_REPLACE_VALUE_BYTES = 16 * 1024
+MAX_TAGS = 20
+# Far more than there are channels; each unknown number is a violation, and a request has room for millions.
+MAX_FORCE_CHANNELS = 100
+MAX_TRACKING_IDS = 1000
+
+_UNBUILT = (
+    "request_id",
+    "options",
+    "schedule_time",
+    "schedule_local_time",
+    "content",
+    "increment_id",
+    "expire_time",
+    "wait",
+    "validate_only",
+)
+
+
+def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, region: str) -> Send:
+    """Reads a send.
+
+    Args:
+        proto: The request.
+        violations: Where what is wrong is recorded.
+        region: What a phone number without a country code is read in.
+    """
+    refuse_unbuilt(proto, _UNBUILT, violations)
+    user, bad = sent_user_from_proto(proto.user, violations, region=region)
+    if (size := proto.extra.ByteSize()) > MAX_EXTRA_BYTES:
+        violations.add("extra", f"must be at most 16 KiB serialised, but is {size} bytes", "TOO_LARGE")
+    return Send(
+        notification_id=validation.lookup_id(proto.notification_id, violations, field="notification_id"),
+        user=user,
+        bad_fields=frozenset(bad),
+        merge_tags=_merge_tags(proto.merge_tags, violations),
+        # Created after the answer where it is unknown, so it must be one that can be created.
+        sub_notification_id=validation.created_id(proto.sub_notification_id, violations, field="sub_notification_id")
+        if proto.sub_notification_id
+        else "",
+        template_id=_id(proto.template_id, "template_id", violations),
+        force_channels=_channels(proto.force_channels, violations),
+        replace=_replace(proto.replace, violations),
+        secondary_id=_id(proto.secondary_id, "secondary_id", violations),
+        group_id=_id(proto.group_id, "group_id", violations),
+        tags=_tags(proto.tags, violations),
+        priority=PRIORITIES.optional(proto.priority, violations, field="priority"),
+        warnings=tuple(bad.values()),
+        request=proto.SerializeToString(deterministic=True),
+    )
+
+
+def message_to_response(message: Message) -> sender_pb2.SendResponse:
+    """Gives the answer to a send."""
+    return sender_pb2.SendResponse(
+        tracking_id=message.tracking_id,
+        item_id=message.tracking_id if message.item else "",
+        deliveries=map(delivery_to_proto, message.deliveries),
+        warnings=map(warning_to_proto, message.warnings),
+    )
+
+
+def retraction_from_proto(proto: sender_pb2.RetractRequest, violations: Violations) -> RetractionFilter:
+    """Reads which items are to be taken back."""
+    if not (proto.notification_id or proto.tracking_ids or proto.group_id):
+        violations.add("notification_id", "must be given, or else tracking_ids or group_id", "REQUIRED")
+    if len(proto.tracking_ids) > MAX_TRACKING_IDS:
+        count = len(proto.tracking_ids)
+        violations.add("tracking_ids", f"must be at most {MAX_TRACKING_IDS}, but are {count}", "TOO_MANY")
+    parts = [_id(getattr(proto, name), name, violations) for name in ("sub_notification_id", "secondary_id")]
+    return RetractionFilter(
+        notification_id=_id(proto.notification_id, "notification_id", violations),
+        part_ids=tuple(part for part in parts if part),
+        tracking_ids=tuple(
+            validation.lookup_id(tracking_id, violations, field=f"tracking_ids[{i}]")
+            for i, tracking_id in enumerate(proto.tracking_ids[:MAX_TRACKING_IDS])
+        ),
+        group_id=_id(proto.group_id, "group_id", violations),
+    )
+
+
+def _id(value: str, field: str, violations: Violations) -> str:
+    return validation.text(value, violations, field=field, max_bytes=validation.MAX_ID_BYTES)
+
+
+def _merge_tags(proto: Struct, violations: Violations) -> dict[str, Json]:
+    if (size := proto.ByteSize()) > MAX_MERGE_TAGS_BYTES:
+        violations.add("merge_tags", f"must be at most 150 KB serialised, but is {size} bytes", "TOO_LARGE")
+        return {}
+    if (count := len(proto.fields)) > MAX_MERGE_TAGS:
+        violations.add("merge_tags", f"must have at most {MAX_MERGE_TAGS} keys, but has {count}", "TOO_MANY")
+        return {}
+    return struct_to_dict(proto, violations, field="merge_tags")
+
+
+def _channels(numbers: Sequence[int], violations: Violations) -> frozenset[Channel]:
+    if (count := len(numbers)) > MAX_FORCE_CHANNELS:
+        violations.add("force_channels", f"must be at most {MAX_FORCE_CHANNELS}, but are {count}", "TOO_MANY")
+        return frozenset()
+    found = [CHANNELS.from_wire(number, violations, field=f"force_channels[{i}]") for i, number in enumerate(numbers)]
+    return frozenset(channel for channel in found if channel)
+
+
+def _replace(proto: Mapping[str, str], violations: Violations) -> dict[str, str]:
+    if len(proto) > MAX_REPLACEMENTS:
+        violations.add("replace", f"must be at most {MAX_REPLACEMENTS} pairs, but are {len(proto)}", "TOO_MANY")
+        return {}
+    for key, value in proto.items():
+        if not key:
+            violations.add("replace", "must not have an empty key", "REQUIRED")
+        validation.text(key, violations, field="replace", max_bytes=MAX_REPLACE_KEY_BYTES)
+        validation.text(value, violations, field=f"replace.{key[:64]}", max_bytes=MAX_REPLACE_VALUE_BYTES)
+    return dict(proto)
+
+
+def _tags(protos: Iterable[str], violations: Violations) -> tuple[str, ...]:
+    first_places: dict[str, int] = {}
+    for i, tag in enumerate(protos):
+        first_places.setdefault(tag, i)
+    if (count := len(first_places)) > MAX_TAGS:
+        violations.add("tags", f"must be at most {MAX_TAGS}, but are {count}", "TOO_MANY")
+        return ()
+    for tag, i in first_places.items():
+        validation.text(tag, violations, field=f"tags[{i}]", max_bytes=validation.MAX_ID_BYTES, required=True)
+    return tuple(first_places)

@@ -1,0 +1,40 @@
+"""What a caller asks for with a send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.kernel.vocabulary import Channel, Json, Priority
+    from services.messages.model import SendWarning
+    from services.users.model import User
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One checked request to send one notification to one user."""
+
+    notification_id: str
+    user: User
+    """What the send says about its user; addresses that cannot be are left out."""
+
+    bad_fields: frozenset[str]
+    """The fields of the user that were left out."""
+
+    merge_tags: Mapping[str, Json]
+    sub_notification_id: str
+    template_id: str
+    force_channels: frozenset[Channel]
+    replace: Mapping[str, str]
+    secondary_id: str
+    group_id: str
+    tags: tuple[str, ...]
+    priority: Priority | None
+    """None: the definition's."""
+
+    warnings: tuple[SendWarning, ...]
+    request: bytes
+    """The request as it came, for the log."""

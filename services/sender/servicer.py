@@ -1,0 +1,60 @@
+"""The RPCs of carillon.v1.Sender."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from carillon.v1 import sender_pb2, sender_pb2_grpc
+from services.kernel import validation
+from services.kernel.auth import credentials_invalid, current_principal
+from services.kernel.validation import Violations
+from services.sender import convert
+
+if TYPE_CHECKING:
+    from services.environments.store import EnvironmentStore
+    from services.kernel.clock import Clock
+    from services.kernel.interceptors import Context
+    from services.messages.store import MessageStore
+    from services.sender.sending import Sending
+
+
+class SenderServicer(sender_pb2_grpc.SenderServicer):
+    """Serves sends and retractions to backends."""
+
+    def __init__(
+        self, sending: Sending, messages: MessageStore, environments: EnvironmentStore, *, clock: Clock
+    ) -> None:
+        self._sending = sending
+        self._messages = messages
+        self._environments = environments
+        self._clock = clock
+
+    async def Send(self, request: sender_pb2.SendRequest, context: Context) -> sender_pb2.SendResponse:
+        """Sends one notification to one user."""
+        environment = await self._environments.get(current_principal().client_id)
+        if environment is None:
+            # Deleted since the call was authenticated.
+            raise credentials_invalid()
+        violations = Violations()
+        send = convert.send_from_proto(request, violations, region=environment.default_region)
+        violations.raise_if_any()
+
+        return convert.message_to_response(await self._sending.send(send, environment))
+
+    async def Retract(self, request: sender_pb2.RetractRequest, context: Context) -> sender_pb2.RetractResponse:
+        """Takes items of one user back."""
+        violations = Violations()
+        user_id = validation.user_id(request.user_id, violations)
+        selected = convert.retraction_from_proto(request, violations)
+        violations.raise_if_any()
+
+        retraction = await self._messages.retract(
+            current_principal().client_id,
+            user_id,
+            selected,
+            self._clock(),
+            cancel_deliveries=request.cancel_deliveries,
+        )
+        return sender_pb2.RetractResponse(
+            retracted_count=retraction.retracted_count, cancelled_count=retraction.cancelled_count
+        )

@@ -1,0 +1,58 @@
+"""What the services can be told by environment variables, with the prefix ``CARILLON_``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.kernel.logging import LogLevel
+
+
+class ServicesSettings(BaseSettings):
+    """The settings of one services process."""
+
+    model_config = SettingsConfigDict(env_prefix="CARILLON_", frozen=True, use_attribute_docstrings=True)
+
+    mongodb_uri: SecretStr | None = None
+    """Where MongoDB is, a replica set; its path names the database, else `carillon`. Absent: one in data_dir."""
+
+    data_dir: Path = Path(".carillon")
+    """Where the private MongoDB and the master key that goes with it are kept."""
+
+    mongod: str | None = None
+    """The mongod to run as the private MongoDB. Absent: the one on PATH, else the one of the extra `local`."""
+
+    mongod_port: int = Field(default=0, ge=0, le=65535)
+    """The port of the private MongoDB. 0 takes a free one."""
+
+    master_key: SecretStr | None = None
+    """What secrets are encrypted under at rest: base64 of 32 bytes. Required with mongodb_uri; else in data_dir."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+
+    grpc_port: int = Field(default=50051, ge=0, le=65535)
+    """The port of the gRPC services. 0 takes a free one."""
+
+    reflection: bool = True
+    """Whether grpcurl and the like may ask what services there are."""
+
+    log_level: LogLevel = "INFO"
+    """The least level that is logged."""
+
+
+class ClientSettings(BaseSettings):
+    """The settings of the commands that call a running Carillon."""
+
+    model_config = SettingsConfigDict(env_prefix="CARILLON_", frozen=True, use_attribute_docstrings=True)
+
+    services_url: str = Field(default="grpc://127.0.0.1:50051", pattern=r"^grpc://[^/]+$")
+    """Where the services are: grpc://host:port."""
+
+    client_id: str = "dev"
+    """The environment to act in; `dev` is the one that `carillon dev` makes."""
+
+    client_secret: SecretStr = SecretStr("dev-secret")
+    """The secret of that environment."""

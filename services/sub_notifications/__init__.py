@@ -1,0 +1,1 @@
+"""Sub-notifications: the named parts of a notification."""

@@ -1,0 +1,93 @@
+"""The collection ``sub_notifications``: ``_id`` is ``{e: client_id, n: notification_id, s: sub_notification_id}``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ReturnDocument
+
+from services.kernel.mongo import deadline, translate_errors
+from services.sub_notifications.model import SubNotification
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pymongo.asynchronous.client_session import AsyncClientSession
+    from pymongo.asynchronous.database import AsyncDatabase
+
+    from services.environments.store import EnvironmentStore
+
+_INDEX = "catalogue"
+
+
+class SubNotificationStore:
+    """Reads and writes sub-notifications."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], environments: EnvironmentStore) -> None:
+        self._collection = database.sub_notifications
+        self._environments = environments
+
+    async def ensure_indexes(self) -> None:
+        """Creates what `of_notifications` reads by."""
+        await self._collection.create_index([("_id.e", 1), ("_id.n", 1), ("_id.s", 1)], name=_INDEX)
+
+    async def of_notifications(
+        self, client_id: str, notification_ids: Sequence[str]
+    ) -> dict[str, list[SubNotification]]:
+        """Gives the parts of several notifications, by notification and in the order of their ids."""
+        found: dict[str, list[SubNotification]] = {notification_id: [] for notification_id in notification_ids}
+        query = {"_id.e": client_id, "_id.n": {"$in": list(notification_ids)}}
+        with translate_errors(), deadline():
+            async for document in self._collection.find(query).sort([("_id.n", 1), ("_id.s", 1)]).hint(_INDEX):
+                found[document["_id"]["n"]].append(_to_model(document))
+        return found
+
+    async def put(
+        self, client_id: str, notification_id: str, sub_notification_id: str, title: str, now: datetime
+    ) -> SubNotification:
+        """Creates a part, or gives it another title."""
+        update = {"$set": {"title": title, "update_time": now}, "$setOnInsert": {"create_time": now}}
+
+        async def write(session: AsyncClientSession) -> Any:
+            return await self._collection.find_one_and_update(
+                {"_id": _key(client_id, notification_id, sub_notification_id)},
+                update,
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+                session=session,
+            )
+
+        return _to_model(await self._environments.raising_version(client_id, write))
+
+    async def ensure(self, client_id: str, notification_id: str, sub_notification_id: str, now: datetime) -> None:
+        """Creates a part with its id as title, if it is not there."""
+        key = _key(client_id, notification_id, sub_notification_id)
+        with translate_errors(), deadline():
+            if await self._collection.find_one({"_id": key}, {"_id": 1}):
+                return
+        fields = {"title": sub_notification_id, "create_time": now, "update_time": now}
+
+        async def write(session: AsyncClientSession) -> None:
+            await self._collection.update_one({"_id": key}, {"$setOnInsert": fields}, upsert=True, session=session)
+
+        await self._environments.raising_version(client_id, write)
+
+    async def delete(self, client_id: str, notification_id: str, sub_notification_id: str) -> bool:
+        """Deletes a part; tells whether it was there."""
+
+        async def write(session: AsyncClientSession) -> int:
+            key = _key(client_id, notification_id, sub_notification_id)
+            return (await self._collection.delete_one({"_id": key}, session=session)).deleted_count
+
+        return await self._environments.raising_version(client_id, write) == 1
+
+
+def _key(client_id: str, notification_id: str, sub_notification_id: str) -> dict[str, str]:
+    return {"e": client_id, "n": notification_id, "s": sub_notification_id}
+
+
+def _to_model(document: dict[str, Any]) -> SubNotification:
+    return SubNotification(
+        document["_id"]["n"], document["_id"]["s"], document["title"], document["create_time"], document["update_time"]
+    )

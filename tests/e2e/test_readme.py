@@ -1,0 +1,110 @@
+"""What the README shows is what happens. What needs other languages is in tests/polyglot."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from carillon.v1 import sender_pb2
+from carillon.v1.user_pb2 import User
+from services.dev import CLIENT_ID, CLIENT_SECRET, SAMPLE_USER_ID
+from services.kernel.auth import basic_authorization
+from tests.contract.services.world import Caller
+from tests.e2e.browser import open_page
+from tests.e2e.processes import ROOT, call
+from tests.e2e.readme import KINDS, PROTOS_README, README, read_blocks, read_examples, run, run_dev
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.async_api import Browser
+
+    from tests.e2e.readme import Dev
+
+# Takes grpcurl's arguments as the README has them, so that the test needs no Go.
+GRPCURL = """
+grpcurl() {  # -plaintext -H HEADER -d REQUEST ADDRESS METHOD
+  buf curl --http2-prior-knowledge --protocol grpc --header "$3" --data "$5" "http://$6/$7"
+}
+"""
+
+UNTESTED = {
+    "make test\n": "it is what runs this",
+    'export CARILLON_MONGODB_URI="mongodb://127.0.0.1:27017/?replicaSet=rs0"': "test_stack.py runs the same commands",
+}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_readme(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    """From top to bottom, each example prints what the README shows."""
+    monkeypatch.chdir(ROOT)
+    async with run_dev(tmp_path) as dev:
+        for example in read_examples(README, KINDS):
+            with subtests.test(example.kind):
+                match example.kind:
+                    case "make run":
+                        _, _, printed = dev.output.partition("\n\n")
+                        assert dev.in_readme(printed).strip() == example.shown
+                    case "quick start":
+                        assert await type_in(example.text, dev) == example.text
+                    case "grpcurl":
+                        assert example.read(await call_by_buf(dev.here(example.text))) == example.shown
+                    case "python":
+                        assert example.read(await run(sys.executable, "-c", dev.here(example.text))) == example.shown
+                    case "browser":
+                        assert await watch_in_browser(dev.here(example.text), dev, browser) == example.shown
+
+
+async def type_in(console: str, dev: Dev) -> str:
+    """Runs the commands that a console shows, and gives what it then shows."""
+    shown = ""
+    for command in re.findall(r"^\$ (.+)$", console, re.MULTILINE):
+        program, *arguments = shlex.split(command)
+        assert program == ".venv/bin/carillon"
+        result = await call(*arguments, services_url=f"grpc://127.0.0.1:{dev.ports['grpc_port']}")
+        shown += f"$ {command}\n{result.stdout}{result.stderr}"
+    return shown
+
+
+async def call_by_buf(command: str) -> str:
+    """Runs a grpcurl command, and gives the answer with the names of the protos, as grpcurl does."""
+    answer = await run("bash", "-c", GRPCURL + command)
+    return re.sub(r'"\w+":', lambda name: re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name[0]), answer)
+
+
+async def watch_in_browser(script: str, dev: Dev, browser: Browser) -> str:
+    """Runs a script in a page of Carillon's, sends and retracts, and gives what the script logged."""
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    async with (
+        open_page(browser) as page,
+        grpc.aio.insecure_channel(f"127.0.0.1:{dev.ports['grpc_port']}") as channel,
+        asyncio.timeout(30),
+    ):
+        backend = Caller(channel, [basic_authorization(CLIENT_ID, CLIENT_SECRET)])
+        page.on("console", lambda message: lines.put_nowait(message.text) if message.type == "log" else None)
+        # Any page of the gateway's has its origin and its policy; this one has no script of its own.
+        await page.goto(f"http://localhost:{dev.ports['http_port']}/healthz")
+        await page.evaluate(f"() => {{ {script} }}")
+        logged = [await lines.get()]
+        await backend.sender.Send(sender_pb2.SendRequest(notification_id="new_order", user=User(id=SAMPLE_USER_ID)))
+        logged.append(await lines.get())
+        await backend.sender.Retract(sender_pb2.RetractRequest(notification_id="new_order", user_id=SAMPLE_USER_ID))
+        logged.append(await lines.get())
+    return "\n".join(logged)
+
+
+@pytest.mark.parametrize("path", [README, PROTOS_README], ids=["root", "protos"])
+def test_every_block_is_tested(path: Path) -> None:
+    """A fenced block is an example that some test runs, or what one prints, or listed with a reason."""
+    unmarked = [block.text for block in read_blocks(path) if not block.marker]
+
+    assert [text for text in unmarked if not text.startswith(tuple(UNTESTED))] == []
+    assert len(read_examples(path)) == path.read_text().count("<!-- test: ")

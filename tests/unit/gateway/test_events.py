@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import Timestamp
+
+from gateway.events import MAX_IDS, Event, UserKey, coalesce, deletes_user, event_of, key_of, needs_item
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+INAPP = {"box": "inbox", "date": NOON, "unread": True, "notification_id": "n", "title": "t"}
+
+
+def test_an_insert_creates() -> None:
+    """An item that is inserted unread raises the badge; its position is that of the event, not of its version."""
+    event = _event(_insert(INAPP))
+
+    assert event.position == (9 << 32 | 1)
+    assert event.body["type"] == "created"
+    assert event.body["item"]["rev"] == "0000000500000001"
+    assert event.body["unread_change"] == 1
+
+
+def test_an_insert_that_is_read_does_not_raise_the_badge() -> None:
+    """An item that is inserted seen counts for nothing."""
+    assert _event(_insert(INAPP | {"unread": False})).body["unread_change"] == 0
+
+
+def test_an_insert_that_is_not_shown_yet_tells_nothing() -> None:
+    """An item that appears later is no event now."""
+    assert event_of(_insert(INAPP | {"box": "later"})) is None
+
+
+def test_an_item_that_appears_late_creates() -> None:
+    """An update that sets the item whole is told as an item that appeared."""
+    event = _event(_update({"inapp": INAPP}))
+
+    assert (event.body["type"], event.body["item"]["id"], event.body["unread_change"]) == ("created", "m1", 1)
+
+
+@pytest.mark.parametrize(("unread", "unread_change"), [({"inapp.unread": False}, -1), ({}, 0)])
+def test_a_retraction_lowers_the_badge_where_the_item_counted(unread: dict[str, Any], unread_change: int) -> None:
+    """The event has `inapp.unread` exactly when it changed."""
+    change = _update({"inapp.retract_time": NOON, "inapp.date": NOON, **unread}, removed=["inapp.box"])
+
+    assert not needs_item(change)
+    assert _event(change).body == {"type": "retracted", "ids": ["m1"], "unread_change": unread_change}
+
+
+def test_an_update_tells_the_fields_that_browsers_know() -> None:
+    """Values that changed or went are told by their names in an item; what no browser sees is not."""
+    change = _update(
+        {"inapp.seen_time": NOON, "inapp.unread": False, "deliveries": []}, removed=["inapp.clicked_time", "inapp.box"]
+    )
+
+    assert _event(change).body == {
+        "type": "updated",
+        "ids": ["m1"],
+        "rev": "0000000500000001",
+        "set": {"seen_time": "2026-01-02T12:00:00.000Z", "unread": False},
+        "unset": ["clicked_time"],
+        "unread_change": -1,
+    }
+
+
+def test_marking_unread_raises_the_badge() -> None:
+    """An item that counts again is told so."""
+    assert _event(_update({"inapp.unread": True})).body["unread_change"] == 1
+
+
+def test_an_update_of_nothing_that_is_seen_tells_nothing() -> None:
+    """A change without a field that browsers know is no event."""
+    assert event_of(_update({"stack": "s"})) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"updated": {"inapp.date": NOON, "inapp.message_count": 2}},
+        {"updated": {"inapp.tags.1": "x"}},
+        {"removed": ["inapp.actions.0.url"]},
+        {"arrays": [{"field": "inapp.tags", "newSize": 1}]},
+        {"kind": "replace"},
+    ],
+)
+def test_what_a_change_does_not_tell_is_read(change: dict[str, Any]) -> None:
+    """The item is told as it was read, with the badge by the event alone; an item that is gone is retracted."""
+    change = _update(**({"updated": {}} | change))
+    read = {"_id": change["documentKey"]["_id"], "changed": Timestamp(8, 1), "inapp": INAPP}
+
+    assert needs_item(change)
+    assert _event(change, read).body["item"]["rev"] == "0000000800000001"
+    assert _event(change, read).body["unread_change"] == 0
+    assert _event(change).body == {"type": "retracted", "ids": ["m1"], "unread_change": 0}
+
+
+def test_changes_name_their_user() -> None:
+    """The user is in the id of every document that is watched."""
+    gone = {"operationType": "delete", "documentKey": {"_id": {"e": "dev", "u": "u2"}}}
+
+    assert key_of(_insert(INAPP)) == UserKey("dev", "u1")
+    assert key_of(gone) == UserKey("dev", "u2")
+    assert deletes_user(gone)
+    assert not deletes_user(_insert(INAPP))
+
+
+def test_neighbours_that_tell_the_same_are_joined() -> None:
+    """Equal changes are one frame with all ids, the sum of their badge, and the least of their versions."""
+    seen = {"set": {"seen_time": "x"}, "unset": [], "unread_change": -1}
+    events = [
+        Event(5, {"type": "updated", "ids": ["a"], "rev": "02", **seen}),
+        Event(6, {"type": "updated", "ids": ["b"], "rev": "01", **seen}),
+        Event(7, {"type": "retracted", "ids": ["c"], "unread_change": -1}),
+        Event(8, {"type": "retracted", "ids": ["d"], "unread_change": 0}),
+        Event(9, {"type": "updated", "ids": ["e"], "rev": "03", **seen}),
+    ]
+
+    joined = coalesce(events)
+
+    assert [event.position for event in joined] == [6, 8, 9]
+    assert joined[0].body == {"type": "updated", "ids": ["a", "b"], "rev": "01", **seen, "unread_change": -2}
+    assert joined[1].body == {"type": "retracted", "ids": ["c", "d"], "unread_change": -1}
+    assert joined[2] is events[4]
+
+
+def test_created_items_are_never_joined() -> None:
+    """Two items that appeared are two frames, even if they are equal."""
+    events = [Event(n, {"type": "created", "item": {}, "unread_change": 1}) for n in (1, 2)]
+
+    assert coalesce(events) == events
+
+
+def test_a_joined_event_names_a_bounded_number_of_items() -> None:
+    """A retraction of very many is told in several frames."""
+    events = [Event(n, {"type": "retracted", "ids": [str(n)], "unread_change": 0}) for n in range(MAX_IDS + 1)]
+
+    assert [len(event.body["ids"]) for event in coalesce(events)] == [MAX_IDS, 1]
+
+
+def test_a_joined_event_can_be_told_in_part() -> None:
+    """Of a joined event, a session whose welcome has the first change is told the second alone."""
+    first = Event(5, {"type": "retracted", "ids": ["a"], "unread_change": -1})
+    second = Event(7, {"type": "retracted", "ids": ["b"], "unread_change": -1})
+    (joined,) = coalesce([first, second])
+
+    assert joined.after(4) == (joined,)
+    assert joined.after(5) == joined.after(6) == (second,)
+    assert joined.after(7) == ()
+
+
+def test_a_frame_is_encoded_once() -> None:
+    """All sessions share the bytes."""
+    event = Event(1, {"type": "retracted", "ids": ["a"], "unread_change": 0})
+
+    assert event.frame is event.frame
+    assert json.loads(event.frame) == event.body
+
+
+def _event(change: dict[str, Any], document: dict[str, Any] | None = None) -> Event:
+    event = event_of(change, document=document)
+    assert event is not None
+    return event
+
+
+def _insert(inapp: dict[str, Any]) -> dict[str, Any]:
+    document_id = {"e": "dev", "u": "u1", "m": "m1"}
+    return {
+        "operationType": "insert",
+        "clusterTime": Timestamp(9, 1),
+        "documentKey": {"_id": document_id},
+        "fullDocument": {"_id": document_id, "changed": Timestamp(5, 1), "inapp": inapp},
+    }
+
+
+def _update(
+    updated: dict[str, Any],
+    *,
+    removed: list[str] | None = None,
+    arrays: list[dict[str, Any]] | None = None,
+    kind: str = "update",
+) -> dict[str, Any]:
+    change = {
+        "operationType": kind,
+        "clusterTime": Timestamp(9, 1),
+        "documentKey": {"_id": {"e": "dev", "u": "u1", "m": "m1"}},
+    }
+    if kind == "replace":
+        return change
+    described = {"changed": Timestamp(5, 1), **updated}
+    description = {"updatedFields": described, "removedFields": removed or [], "truncatedArrays": arrays or []}
+    return change | {"updateDescription": description}

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.frames import FrameError, Hello, Ping, encode, parse
+
+HELLO = {"type": "hello", "client_id": "dev", "user_id": "u:1", "user_hash": "aGFzaA=="}
+
+
+def test_hello_is_read_with_its_defaults() -> None:
+    """A hello without limit and cursor asks for 50 items and a snapshot; a user id may hold a colon."""
+    assert parse(json.dumps(HELLO)) == Hello("dev", "u:1", "aGFzaA==", limit=50, cursor="")
+
+
+def test_fields_that_are_not_known_are_passed_over() -> None:
+    """A newer client can talk to this gateway."""
+    assert parse(json.dumps(HELLO | {"limit": 500, "colour": ["red"]})) == Hello("dev", "u:1", "aGFzaA==", limit=500)
+
+
+def test_ping_is_read() -> None:
+    """A ping may carry a ref."""
+    assert parse('{"type":"ping"}') == Ping()
+    assert parse('{"type":"ping","ref":"1"}') == Ping(ref="1")
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "field"),
+    [
+        (b"{}", "NOT_TEXT", ""),
+        ("", "NOT_JSON", ""),
+        ("{", "NOT_JSON", ""),
+        ("9" * 5000, "NOT_JSON", ""),
+        ("[]", "NOT_AN_OBJECT", ""),
+        ("null", "NOT_AN_OBJECT", ""),
+        ("[" * 16_000, "TOO_DEEP", ""),
+        (json.dumps({"type": "ping", "pad": "x" * 16_384}), "TOO_LARGE", ""),
+        ("{}", "UNKNOWN_TYPE", "type"),
+        ('{"type":"nope"}', "UNKNOWN_TYPE", "type"),
+        ('{"type":{}}', "UNKNOWN_TYPE", "type"),
+        ('{"type":"ping","ref":1}', "INVALID_FIELD", "ref"),
+        ('{"type":"ping","ref":"\\ud800"}', "INVALID_FIELD", "ref"),
+        (json.dumps({"type": "ping", "ref": "x" * 65}), "INVALID_FIELD", "ref"),
+    ],
+)
+def test_what_is_no_frame_is_refused_by_name(data: str | bytes, code: str, field: str) -> None:
+    """Each way of being wrong has its code, and its field where there is one."""
+    with pytest.raises(FrameError) as caught:
+        parse(data)
+
+    assert (caught.value.code, caught.value.field) == (code, field)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"client_id": None}, "client_id"),
+        ({"client_id": ""}, "client_id"),
+        ({"client_id": 7}, "client_id"),
+        ({"client_id": "x" * 129}, "client_id"),
+        ({"client_id": "dev:u"}, "client_id"),
+        ({"user_id": None}, "user_id"),
+        ({"user_id": "a\u0000b"}, "user_id"),
+        ({"user_id": "\ud800"}, "user_id"),
+        ({"user_id": "ü" * 129}, "user_id"),
+        ({"user_hash": None}, "user_hash"),
+        ({"user_hash": "x:aGFzaA=="}, "user_hash"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 501}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"limit": 1.0}, "limit"),
+        ({"limit": float("nan")}, "limit"),
+        ({"limit": None}, "limit"),
+        ({"cursor": 5}, "cursor"),
+        ({"cursor": "x" * 513}, "cursor"),
+    ],
+)
+def test_a_wrong_field_of_hello_is_named(change: dict[str, Any], field: str) -> None:
+    """A colon is refused where it would make the services check somebody else."""
+    with pytest.raises(FrameError) as caught:
+        parse(json.dumps(HELLO | change))
+
+    assert (caught.value.code, caught.value.field) == ("INVALID_FIELD", field)
+
+
+def test_tokens_are_refused_by_their_own_code() -> None:
+    """A client learns that it is the token that cannot be used yet."""
+    with pytest.raises(FrameError) as caught:
+        parse(json.dumps({"type": "hello", "token": "a.b.c", "client_id": "dev"}))
+
+    assert caught.value.body() == {
+        "type": "error",
+        "code": "TOKEN_NOT_SUPPORTED_YET",
+        "message": "user tokens are not supported yet; send user_hash",
+        "field": "token",
+    }
+
+
+def test_an_error_answers_with_the_ref_of_its_frame() -> None:
+    """A client can tell which of its frames was wrong."""
+    with pytest.raises(FrameError) as caught:
+        parse('{"type":"nope","ref":"7"}')
+
+    assert caught.value.body()["ref"] == "7"
+
+
+def test_frames_are_compact_utf8() -> None:
+    """A frame has no spaces, and text as it is."""
+    assert encode({"type": "created", "item": {"title": "Ü"}}) == '{"type":"created","item":{"title":"Ü"}}'.encode()

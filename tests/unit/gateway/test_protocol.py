@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.closes import CloseCode
+from gateway.events import Event, coalesce
+from gateway.frames import FrameError, Hello
+from gateway.protocol import MAX_BUFFERED_EVENTS, Action, Close, InboxProtocol, Open, Send, State, Welcome
+
+HELLO = '{"type":"hello","client_id":"dev","user_id":"u1","user_hash":"aGFzaA=="}'
+
+
+def test_hello_opens() -> None:
+    """A hello asks for a welcome and sends nothing yet."""
+    protocol = InboxProtocol()
+
+    assert protocol.receive(HELLO) == [Open(Hello("dev", "u1", "aGFzaA=="))]
+    assert protocol.state is State.OPENING
+
+
+def test_a_welcome_makes_the_session_live() -> None:
+    """The welcome is sent as it was read, without a cursor where there is none."""
+    protocol = _opening()
+
+    assert _bodies(protocol.welcome(Welcome(7, 2, [{"id": "a"}]))) == [
+        {"type": "welcome", "resume": "snapshot", "unread_count": 2, "items": [{"id": "a"}]}
+    ]
+    assert protocol.state is State.LIVE
+
+
+def test_a_welcome_may_carry_a_cursor() -> None:
+    """A cursor that the services gave goes to the client."""
+    (body,) = _bodies(_opening().welcome(Welcome(7, 0, [], resume="full", cursor="c")))
+
+    assert (body["resume"], body["cursor"]) == ("full", "c")
+
+
+def test_events_before_the_welcome_follow_it_unless_it_holds_them() -> None:
+    """What happened up to the moment of the read is dropped, what came later follows in its order."""
+    protocol = _opening()
+    assert [protocol.push(_event(position)) for position in (6, 7, 8, 9)] == [[], [], [], []]
+
+    assert _positions(protocol.welcome(Welcome(7, 0, []))) == [8, 9]
+
+
+def test_live_events_go_out_at_once_unless_the_welcome_holds_them() -> None:
+    """An event that is published late, or again, and was in the read, is not told a second time."""
+    protocol = _opening()
+    protocol.welcome(Welcome(7, 0, []))
+
+    assert protocol.push(_event(7)) == []
+    assert protocol.push(_event(8)) == [Send(_event(8).frame)]
+
+
+def test_a_joined_event_that_the_welcome_holds_in_part_is_told_in_part() -> None:
+    """The badge counts no change twice."""
+    protocol = _opening()
+    (joined,) = coalesce([_event(6), _event(8)])
+    protocol.push(joined)
+
+    assert _positions(protocol.welcome(Welcome(7, 0, []))) == [8]
+
+
+def test_more_events_than_fit_before_the_welcome_end_the_session() -> None:
+    """A welcome that takes too long does not grow the memory without bound."""
+    protocol = _opening()
+    for position in range(MAX_BUFFERED_EVENTS):
+        assert protocol.push(_event(position)) == []
+
+    assert protocol.push(_event(MAX_BUFFERED_EVENTS)) == [Close(CloseCode.UNAVAILABLE)]
+    assert protocol.welcome(Welcome(0, 0, [])) == []
+
+
+def test_no_event_before_hello() -> None:
+    """A session without a user is told nothing."""
+    protocol = InboxProtocol()
+
+    assert protocol.push(_event(1)) == []
+    assert _positions([*protocol.receive(HELLO), *protocol.welcome(Welcome(0, 0, []))]) == []
+
+
+def test_a_bad_first_frame_ends_the_session_with_its_error() -> None:
+    """Before hello there is no second try."""
+    protocol = InboxProtocol()
+
+    error, close = protocol.receive('{"type":"ping","ref":"1"}')
+
+    assert _bodies([error])[0] | {"message": ""} == {
+        "type": "error",
+        "code": "HELLO_EXPECTED",
+        "message": "",
+        "ref": "1",
+    }
+    assert close == Close(CloseCode.BAD_FRAME)
+    assert protocol.receive(HELLO) == []
+
+
+def test_three_strikes_end_a_session() -> None:
+    """After hello a bad frame is answered, the third one ends the session."""
+    protocol = _opening()
+    protocol.welcome(Welcome(0, 0, []))
+
+    assert [body["code"] for body in _bodies(protocol.receive("x"))] == ["NOT_JSON"]
+    assert [body["code"] for body in _bodies(protocol.receive(HELLO))] == ["HELLO_REPEATED"]
+    assert protocol.receive("[]")[1:] == [Close(CloseCode.BAD_FRAME)]
+
+
+def test_a_ping_is_answered_with_its_ref() -> None:
+    """A pong carries the ref that the ping had, or none."""
+    protocol = _opening()
+
+    assert _bodies(protocol.receive('{"type":"ping","ref":"7"}')) == [{"type": "pong", "ref": "7"}]
+    assert _bodies(protocol.receive('{"type":"ping"}')) == [{"type": "pong"}]
+
+
+def test_hello_has_a_time() -> None:
+    """Without a hello the session ends when the time is over, with one it goes on."""
+    assert InboxProtocol().expire_hello() == [Close(CloseCode.HELLO_LATE)]
+    assert _opening().expire_hello() == []
+
+
+def test_a_session_ends_once() -> None:
+    """What fails after the end is not told any more."""
+    protocol = _opening()
+
+    assert protocol.fail(CloseCode.REFUSED) == [Close(CloseCode.REFUSED)]
+    assert protocol.fail(CloseCode.SLOW, FrameError("X", "x")) == []
+    assert protocol.push(_event(1)) == []
+
+
+@given(st.lists(st.text() | st.binary() | st.just(HELLO), max_size=6))
+def test_no_text_and_no_bytes_make_it_raise(frames: list[str | bytes]) -> None:
+    """Whatever comes in, only actions come out."""
+    _feed_all(frames)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+_NAMES = st.sampled_from(["client_id", "user_id", "user_hash", "limit", "cursor", "ref", "token", "other"])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["hello", "ping", "nope"]), st.dictionaries(_NAMES, _JSON)), max_size=5))
+def test_no_object_makes_it_raise(bodies: list[tuple[str, dict[str, Any]]]) -> None:
+    """Whatever the fields of a frame hold, it is opened, answered, or refused."""
+    _feed_all([json.dumps({"type": kind, **body}) for kind, body in bodies])
+
+
+def _feed_all(frames: list[str | bytes]) -> None:
+    protocol = InboxProtocol()
+    for frame in frames:
+        was_closed = protocol.state is State.CLOSED
+        actions = protocol.receive(frame)
+
+        assert bool(actions) is not was_closed
+        # What is sent can be read again.
+        _bodies(actions)
+
+
+def _opening() -> InboxProtocol:
+    protocol = InboxProtocol()
+    protocol.receive(HELLO)
+    return protocol
+
+
+def _event(position: int) -> Event:
+    return Event(position, {"type": "retracted", "ids": [str(position)], "unread_change": -1})
+
+
+def _bodies(actions: list[Action]) -> list[dict[str, Any]]:
+    return [json.loads(action.frame) for action in actions if isinstance(action, Send)]
+
+
+def _positions(actions: list[Action]) -> list[int]:
+    return [int(body["ids"][0]) for body in _bodies(actions) if body["type"] == "retracted"]
