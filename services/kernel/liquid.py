@@ -29,6 +29,7 @@ _UNCLOSED = (
     (re.compile(r"\{%-?\s{0,99}raw\b"), "endraw"),
     (re.compile(r"\{%-?\s{0,99}doc\b"), "enddoc"),
 )
+_REFUSED_INPUT = "a filter refused its input"
 _MANY_SPACES = re.compile(r"\s{100}")
 
 
@@ -46,14 +47,14 @@ class OutputTooLarge(TemplateError):
 
 
 class _Environment(Environment):
-    # Liquid's own bounds. A loop that reaches the first one has cost some 10 ms.
-    loop_iteration_limit = _MAX_ITERATIONS
+    # Liquid's own bounds; that of loops is each instance's own.
     local_namespace_limit = MAX_OUTPUT_BYTES
     output_stream_limit = MAX_OUTPUT_BYTES
     context_depth_limit = 30
 
-    def __init__(self, *, autoescape: bool) -> None:
+    def __init__(self, *, autoescape: bool, max_iterations: int) -> None:
         super().__init__(autoescape=autoescape, tolerance=Mode.STRICT, strict_filters=True)
+        self.__dict__["loop_iteration_limit"] = max_iterations
         for loading_tag in ("include", "render"):
             del self.tags[loading_tag]
         self.filters = {name: _bounded(name, apply) for name, apply in self.filters.items()}
@@ -83,7 +84,15 @@ def _inserted(name: str, value: Any, *args: Any) -> int:
     return 0
 
 
-_ENVIRONMENTS = {autoescape: _Environment(autoescape=autoescape) for autoescape in (False, True)}
+# By how often loops may go round, all together: a body of many tags may less often, for it is what costs.
+_TIERS = (_MAX_ITERATIONS, 1000, 100)
+_MAX_TAGS_RENDERED = 1_000_000
+_ENVIRONMENTS = {
+    (autoescape, tier): _Environment(autoescape=autoescape, max_iterations=tier)
+    for autoescape in (False, True)
+    for tier in _TIERS
+}
+_PLAIN = _ENVIRONMENTS[False, _MAX_ITERATIONS]
 
 
 def check(source: str) -> None:
@@ -93,12 +102,8 @@ def check(source: str) -> None:
         TemplateError: If it does not.
     """
     # Filters are looked up when a template renders, so the parser alone would let a misspelt one through.
-    try:
-        filters = _parse(source, autoescape=False).analyze().filters
-    except RecursionError:
-        raise _nested_too_deeply() from None
-    for filter_name, spans in filters.items():
-        if filter_name not in _ENVIRONMENTS[False].filters:
+    for filter_name, spans in _parse(source, autoescape=False).analyze().filters.items():
+        if filter_name not in _PLAIN.filters:
             line, column = _position(source, spans[0].index)
             raise TemplateError(f"unknown filter '{filter_name}'", line=line, column=column)
 
@@ -119,20 +124,22 @@ def render(source: str, values: Mapping[str, object], *, autoescape: bool) -> st
         return template.render(values)
     except LiquidError as error:
         raise _located(error, source) from None
-    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError):
         # A filter met a value that its author did not think of, such as an integer of 5,000 digits.
-        raise TemplateError(f"a filter refused its input ({type(error).__name__})", line=1, column=1) from None
+        raise TemplateError(_REFUSED_INPUT, line=1, column=1) from None
 
 
 @lru_cache(maxsize=4096)
 def _parse(source: str, *, autoescape: bool) -> BoundTemplate:
     _refuse_slow(source)
+    tags = source.count("{%") + source.count("{{")
+    tier = next((tier for tier in _TIERS if tier * tags <= _MAX_TAGS_RENDERED), _TIERS[-1])
     try:
-        return _ENVIRONMENTS[autoescape].from_string(source)
+        return _ENVIRONMENTS[autoescape, tier].from_string(source)
     except LiquidError as error:
         # Liquid takes everything that is no error of its own for one of the parser.
         if isinstance(error.__cause__, RecursionError):
-            raise _nested_too_deeply() from None
+            raise TemplateError("is nested too deeply", line=1, column=1) from None
         raise _located(error, source) from None
 
 
@@ -150,14 +157,13 @@ def _refuse_slow(source: str) -> None:
             raise TemplateError("has too many spaces or brackets", line=line, column=column)
 
 
-def _nested_too_deeply() -> TemplateError:
-    return TemplateError("is nested too deeply", line=1, column=1)
-
-
 def _located(error: LiquidError, source: str) -> TemplateError:
     context = error.context() if error.token is not None else None
     line, column = (context[0], context[1] + 1) if context else _position(source, _search(error, source))
     message = str(error.message or "is not valid Liquid")
+    if isinstance(error.__cause__, TypeError | AttributeError | ValueError | OverflowError):
+        # Liquid hands on what Python said, which means nothing to who writes templates.
+        message = _REFUSED_INPUT
     kind = OutputTooLarge if isinstance(error, ResourceLimitError) and "output" in message else TemplateError
     return kind(message, line=line, column=column)
 
@@ -167,7 +173,7 @@ def _search(error: LiquidError, source: str) -> int:
     tags = list(_TAG.finditer(source))
     for tag in tags[:_MAX_TAGS_TO_SEARCH]:
         try:
-            _ENVIRONMENTS[False].from_string(source[: tag.end()])
+            _PLAIN.from_string(source[: tag.end()])
         except LiquidError as other:
             if other.message == error.message:
                 return tag.start()

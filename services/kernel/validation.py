@@ -15,6 +15,7 @@ MAX_USER_ID_BYTES = 256
 MAX_ID_BYTES = 128
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
+MAX_VIOLATIONS = 100
 
 _CREATED_ID = re.compile(r"[A-Za-z0-9._:-]+")
 # Control, format, surrogate, line and paragraph separator: a person does not see them, so two ids could look the same.
@@ -32,8 +33,9 @@ class Violations:
         return bool(self._items)
 
     def add(self, field: str, description: str, reason: str = "INVALID") -> None:
-        """Records one violation."""
-        self._items.append(FieldViolation(field, description, reason))
+        """Records one violation; those beyond the hundredth are not worth what they cost."""
+        if len(self._items) < MAX_VIOLATIONS:
+            self._items.append(FieldViolation(field, description, reason))
 
     def raise_if_any(self) -> None:
         """Raises InvalidArgument with everything recorded, or does nothing."""

@@ -31,6 +31,9 @@ MAX_DEFINITION_BYTES = 2 * 1024 * 1024
 MAX_CONTENT_BYTES = 256 * 1024
 MAX_TEMPLATES = 500
 MAX_ACTIONS = 2
+# More than there are, so that one that is given twice is told of by its place.
+MAX_CHANNELS = 100
+MAX_OPTIONS = 100
 _TITLE_BYTES = 256
 _WORD_BYTES = 128
 
@@ -128,6 +131,11 @@ def _fill(fields: Any, content: Content) -> None:
 
 
 def _channels(proto: notifications_pb2.Notification, violations: Violations) -> tuple[ChannelSettings, ...]:
+    if len(proto.channels) > MAX_CHANNELS:
+        field = "notification.channels"
+        violations.add(field, f"must be at most {MAX_CHANNELS}, but are {len(proto.channels)}", "TOO_MANY")
+        return ()
+
     found: dict[Channel, ChannelSettings] = {}
     for i, settings in enumerate(proto.channels):
         path = f"notification.channels[{i}]"
@@ -144,9 +152,13 @@ def _settings(
     proto: notifications_pb2.ChannelSettings, channel: Channel, path: str, violations: Violations
 ) -> ChannelSettings:
     refuse_unbuilt(proto, _UNBUILT_SETTINGS, violations, prefix=f"{path}.")
+    if (count := len(proto.offered_delivery_options)) > MAX_OPTIONS:
+        violations.add(
+            f"{path}.offered_delivery_options", f"must be at most {MAX_OPTIONS}, but are {count}", "TOO_MANY"
+        )
     offered = [
         option
-        for j, number in enumerate(proto.offered_delivery_options)
+        for j, number in enumerate(proto.offered_delivery_options[:MAX_OPTIONS])
         if (option := _option(number, violations, field=f"{path}.offered_delivery_options[{j}]"))
     ] or list(DEFAULT_OFFERED)
     default_field = f"{path}.default_delivery_option"

@@ -156,14 +156,14 @@ def test_output_may_have_256_kib() -> None:
 @pytest.mark.parametrize(
     ("source", "value", "message"),
     [
-        ("{{ a }}", 10**5000, "a filter refused its input (ValueError)"),
-        ("{{ a | times: a }}", 10**4000, "a filter refused its input (ValueError)"),
-        ("{{ (1..a) | join }}", 10**30, "a filter refused its input (OverflowError)"),
+        ("{{ a }}", 10**5000, "a filter refused its input"),
+        ("{{ a | times: a }}", 10**4000, "a filter refused its input"),
+        ("{{ (1..a) | join }}", 10**30, "a filter refused its input"),
         ("{{ 1 | divided_by: 0 }}", None, "divided_by: can't divide by 0"),
-        ("{{ a | truncate: 'x' }}", "a", "truncate expected an integer, found str"),
-        ("{{ a | upcase: 1, 2 }}", "a", "upcase() takes 1 positional argument but 3 were given"),
-        ("{{ a | sort }}", [1, "x", None], "can't sort sequence"),
-        ("{{ a | base64_decode }}", "ä", "a filter refused its input (ValueError)"),
+        ("{{ a | truncate: 'x' }}", "a", "a filter refused its input"),
+        ("{{ a | upcase: 1, 2 }}", "a", "a filter refused its input"),
+        ("{{ a | sort }}", [1, "x", None], "a filter refused its input"),
+        ("{{ a | base64_decode }}", "ä", "a filter refused its input"),
     ],
     # Counted, since an integer of 5,000 digits has no text form.
     ids=range(8),
@@ -173,6 +173,14 @@ def test_a_value_that_a_filter_cannot_take_is_an_error_of_the_template(
 ) -> None:
     """Whatever a filter raises ends as a TemplateError."""
     assert message in str(refusal(source, a=value))
+
+
+def test_a_loop_of_many_tags_may_go_round_less_often() -> None:
+    """What a loop may do is bounded by its tags too: 9,999 rounds of one tag are allowed, of 2,000 are not."""
+    assert render("{% for i in (1..9999) %}{% if i == 0 %}{% endif %}{% endfor %}", {}, autoescape=False) == ""
+    body = "{% if i == 0 %}{% endif %}" * 1000
+    assert "loop iteration limit reached" in str(refusal("{% for i in (1..9999) %}" + body + "{% endfor %}"))
+    assert render("{% for i in (1..100) %}" + body + "{% endfor %}", {}, autoescape=False) == ""
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pymongo.errors import (
 )
 
 from services.kernel.errors import Unavailable
-from services.kernel.mongo import raise_if_cancelled, translate_errors
+from services.kernel.mongo import open_client, raise_if_cancelled, translate_errors
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,10 @@ async def test_a_lost_cancellation_is_raised() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_write_waits_for_a_majority_and_its_journal() -> None:
+    """Every client of ours writes durably and reads what a majority has, whatever the URI says."""
+    async with open_client("mongodb://127.0.0.1:1/?w=1&journal=false&readConcernLevel=local") as client:
+        assert client.write_concern.document == {"w": "majority", "j": True}
+        assert client.read_concern.level == "majority"

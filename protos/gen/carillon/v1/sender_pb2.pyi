@@ -128,7 +128,7 @@ class SendRequest(_message.Message):
     @_builtins.property
     def force_channels(self) -> _containers.RepeatedScalarFieldContainer[_channel_pb2.Channel.ValueType]:
         """Replaces the definition's channels for this send. A channel that the definition leaves out can be forced if it has
-        a template or content; the user's preferences still hold. Absent: the definition's channels.
+        a template or content; the user's preferences still hold. At most 100. Absent: the definition's channels.
         """
 
     @_builtins.property
