@@ -6,6 +6,8 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 
 # Narrows `make test`, and hands options to pytest: make test T="tests/unit -k plan".
 T ?=
+# Options of `make bench`: make bench B="--rounds 3".
+B ?=
 
 COMPOSE ?= docker compose
 GRPCURL_VERSION := v1.9.3
@@ -54,6 +56,10 @@ protos-check: install ## Fail if the generated code in the tree is stale
 	diff --recursive --brief --exclude=__pycache__ .cache/protos/carillon protos/gen/carillon || \
 	  { echo "protos/gen is stale: run make protos and commit what it changes"; exit 1; }
 
+.PHONY: baseline
+baseline: install ## Make today's contract the one that `make lint` holds changes against; its commit lists what breaks
+	cd protos && buf build --exclude-source-info --output baseline.binpb
+
 # --- Checks ---
 
 .PHONY: format
@@ -68,7 +74,7 @@ lint: install ## Check style, types, boundaries and protos
 	ruff format --check
 	mypy
 	lint-imports
-	cd protos && buf lint && buf format --diff --exit-code
+	cd protos && buf lint && buf format --diff --exit-code && buf breaking --against baseline.binpb
 
 .PHONY: test-unit
 test-unit: install ## Run the tests that need no MongoDB and no browser
@@ -96,6 +102,21 @@ polyglot: install ## Run the tests that need other languages (Go, Node, Java)
 	test -x $(GRPCURL_DIR)/grpcurl || \
 	  GOBIN=$(GRPCURL_DIR) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
 	PATH="$(GRPCURL_DIR):$$PATH" pytest tests/polyglot
+
+.PHONY: bench
+bench: install ## Measure how fast Send is, against a server that does nothing; needs a quiet machine
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=. python -m tests.bench.send
+
+.PHONY: explain
+explain: install ## Show what every query costs on 200,000 messages
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=. python -m tests.contract.indexes
+
+.PHONY: bench
+bench: install ## Measure Send against a server that does nothing; B=--profile shows where the time goes
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=.:protos/gen python -m tests.bench.send $(B)
 
 .PHONY: check
 check: lint protos-check test ## Run what every commit must pass

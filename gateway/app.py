@@ -75,9 +75,7 @@ async def run_gateway(
         feed = Feed(client.get_default_database(DEFAULT_DATABASE), hub, silence_s=settings.feed_silence_s)
 
         def make_session(socket: ServerConnection) -> Session:
-            return Session(
-                socket, hub=hub, read_welcome=services.read_welcome, is_feed_live=feed.live.is_set, limits=limits
-            )
+            return Session(socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits)
 
         websockets = serve_websockets(
             make_session, host=settings.host, port=settings.ws_port, is_healthy=feed.live.is_set

@@ -72,8 +72,13 @@ def needs_item(change: Change) -> bool:
 
     paths = [*_updated(change), *_removed(change)]
     arrays = change["updateDescription"].get("truncatedArrays", ())
+    if arrays or "inapp.date" in paths:
+        return True
+    # A client that knows it as archived, or was welcomed without it, does not hold it.
+    if _updated(change).get("inapp.box") == "inbox":
+        return True
     # A deeper path is one into an array, as `inapp.tags.1`.
-    return bool(arrays) or "inapp.date" in paths or any(path.count(".") > 1 for path in paths if _is_inapp(path))
+    return any(path.count(".") > 1 for path in paths if _is_inapp(path))
 
 
 def event_of(change: Change, *, document: Mapping[str, Any] | None = None) -> Event | None:

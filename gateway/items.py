@@ -57,6 +57,7 @@ def item_from_proto(item: inbox_pb2.InboxItem) -> dict[str, Any]:
     fields |= {name: _proto_time(getattr(item, name)) for name in _TIMES if item.HasField(name)}
     fields["actions"] = _actions({"label": action.label, "url": action.url} for action in content.actions)
     fields["tags"] = list(item.tags)
+    fields["replies"] = [{"time": _proto_time(reply.time), "text": reply.text} for reply in item.replies]
     if item.priority:
         fields["priority"] = channel_pb2.Priority.Name(item.priority).removeprefix("PRIORITY_")
     return _item(item.id, item.rev, fields)
@@ -101,9 +102,14 @@ def _actions(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [{name: action[name] for name in ("label", "url") if action.get(name)} for action in actions]
 
 
+def _replies(replies: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [{"time": _iso(reply["time"]), "text": reply["text"]} for reply in replies]
+
+
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys((*_PLAIN, *_CONTENT, "priority"), _same),
     **dict.fromkeys(_TIMES, _iso),
     "actions": _actions,
     "tags": list,
+    "replies": _replies,
 }

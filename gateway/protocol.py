@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import frames
 from gateway.closes import CloseCode
-from gateway.frames import FrameError, Hello
+from gateway.fields import FrameError
+from gateway.frames import Hello, Ping
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.events import Event
+    from gateway.requests import Request
 
 MAX_STRIKES = 3
 MAX_BUFFERED_EVENTS = 256
+MAX_REQUESTS = 8
 
 
 class State(enum.Enum):
@@ -51,13 +56,21 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the services for whom hello named, beside everything else; answer by ``answer``, ``refuse`` or ``fail``."""
+
+    hello: Hello
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the session, after what was to be sent before."""
 
     code: CloseCode
 
 
-Action = Send | Open | Close
+Action = Send | Open | Ask | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,9 @@ class InboxProtocol:
 
     def __init__(self) -> None:
         self.state = State.AWAIT_HELLO
+        self._hello: Hello | None = None
         self._strikes = 0
+        self._asked = 0
         self._position = 0
         self._buffer: list[Event] = []
 
@@ -95,10 +110,19 @@ class InboxProtocol:
                 return self._open(frame)
             if self.state is State.AWAIT_HELLO:
                 raise FrameError("HELLO_EXPECTED", "the first frame must be hello", ref=frame.ref)
+            if isinstance(frame, Ping):
+                return [_send({"type": "pong"} | ({"ref": frame.ref} if frame.ref else {}))]
+            return self._ask(frame)
         except FrameError as error:
             return self._strike(error)
 
-        return [_send({"type": "pong"} | ({"ref": frame.ref} if frame.ref else {}))]
+    def answer(self, ref: str, result: Mapping[str, Any]) -> list[Action]:
+        """Takes what the services answered to a request."""
+        return self._answered({"type": "result", "ref": ref, **result})
+
+    def refuse(self, ref: str, error: FrameError) -> list[Action]:
+        """Takes why a request has no result; the session goes on."""
+        return self._answered(error.body() | {"ref": ref})
 
     def welcome(self, welcome: Welcome) -> list[Action]:
         """Takes the state that was read, and follows with the events that it does not hold."""
@@ -150,7 +174,23 @@ class InboxProtocol:
             raise FrameError("HELLO_REPEATED", "this session is open; connect again for another user")
 
         self.state = State.OPENING
+        self._hello = hello
         return [Open(hello)]
+
+    def _ask(self, request: Request) -> list[Action]:
+        if self._hello is None or self.state is not State.LIVE:
+            raise FrameError("WELCOME_EXPECTED", "wait for the welcome before asking for anything", ref=request.ref)
+        if self._asked >= MAX_REQUESTS:
+            # No strike: a client that is merely quick may ask again.
+            message = f"at most {MAX_REQUESTS} requests may wait for their answers"
+            return [_send(FrameError("TOO_MANY_REQUESTS", message, ref=request.ref).body())]
+
+        self._asked += 1
+        return [Ask(self._hello, request)]
+
+    def _answered(self, body: Mapping[str, Any]) -> list[Action]:
+        self._asked -= 1
+        return [] if self.state is State.CLOSED else [_send(body)]
 
     def _strike(self, error: FrameError) -> list[Action]:
         self._strikes += 1
@@ -159,5 +199,5 @@ class InboxProtocol:
         return [_send(error.body())]
 
 
-def _send(body: dict[str, Any]) -> Send:
+def _send(body: Mapping[str, Any]) -> Send:
     return Send(frames.encode(body))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import grpc
@@ -11,18 +11,22 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from carillon.v1 import inbox_pb2, inbox_pb2_grpc
+from gateway import asks
 from gateway.closes import CloseCode
-from gateway.frames import FrameError
+from gateway.fields import FrameError
 from gateway.items import item_from_proto
 from gateway.protocol import Welcome
-from gateway.session import WelcomeRefusedError
+from gateway.requests import ListItems
+from gateway.session import RequestRefusedError, SessionRefusedError
 from services.kernel.auth import basic_authorization
 from services.kernel.cluster_time import position_to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from gateway.frames import Hello
+    from gateway.requests import Request
 
 DEADLINE_S = 10.0
 
@@ -67,7 +71,7 @@ class ServicesClient:
         await self._channel.close()
 
     async def read_welcome(self, hello: Hello, *, min_position: int) -> Welcome:
-        """Reads the state of an inbox at ``min_position`` or later; raises WelcomeRefusedError."""
+        """Reads the state of an inbox at ``min_position`` or later; raises SessionRefusedError."""
         request = inbox_pb2.SyncInboxRequest(
             # Named although the credentials do: the services check that both are the same user.
             user_id=hello.user_id,
@@ -89,27 +93,56 @@ class ServicesClient:
             cursor=answer.cursor,
         )
 
+    async def ask(self, hello: Hello, request: Request) -> Mapping[str, Any]:
+        """Gives the result of a request; raises RequestRefusedError, or SessionRefusedError for refused credentials."""
+        options: dict[str, Any] = {"metadata": _credentials(hello), "timeout": self._deadline_s}
+        try:
+            if isinstance(request, ListItems):
+                listed = await self._inbox.ListInbox(asks.list_to_proto(request, hello.user_id), **options)
+                return asks.list_result(listed)
+            marked = await self._inbox.MarkInbox(asks.mark_to_proto(request, hello.user_id), **options)
+            return asks.mark_result(marked)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _REFUSED:
+                raise SessionRefusedError(CloseCode.REFUSED) from None
+            raise RequestRefusedError(_request_error(error)) from None
+
 
 def _credentials(hello: Hello) -> tuple[tuple[str, str]]:
     # Neither the client id nor the hash holds a colon: frames.py sees to that.
     return (basic_authorization(hello.client_id, hello.user_id, hello.user_hash),)
 
 
-def _refusal(error: grpc.aio.AioRpcError) -> WelcomeRefusedError:
+def _refusal(error: grpc.aio.AioRpcError) -> SessionRefusedError:
     code = error.code()
     if code in _REFUSED:
-        return WelcomeRefusedError(CloseCode.REFUSED)
+        return SessionRefusedError(CloseCode.REFUSED)
     if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return WelcomeRefusedError(CloseCode.BAD_FRAME, FrameError(_reason(error), error.details() or code.name))
+        return SessionRefusedError(CloseCode.BAD_FRAME, FrameError(_reason(error), error.details() or code.name))
     if code not in _TRANSIENT:
         _log.warning("welcome_failed", code=code.name, details=error.details())
-    return WelcomeRefusedError(CloseCode.UNAVAILABLE)
+    return SessionRefusedError(CloseCode.UNAVAILABLE)
+
+
+def _request_error(error: grpc.aio.AioRpcError) -> FrameError:
+    code = error.code()
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        wrong = error_details_pb2.BadRequest()
+        path = wrong.field_violations[0].field if _unpack(error, wrong) and wrong.field_violations else ""
+        return FrameError(_reason(error), error.details() or code.name, field=asks.frame_path(path))
+    if code in _TRANSIENT:
+        return FrameError("UNAVAILABLE", "the services or the database did not answer in time; ask again in a moment")
+    _log.warning("request_failed", code=code.name, details=error.details())
+    return FrameError("INTERNAL", "the services failed")
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str:
     """Gives the reason that the services state."""
-    status = rpc_status.from_call(error)
     info = error_details_pb2.ErrorInfo()
-    if status is not None and any(detail.Unpack(info) for detail in status.details):
-        return info.reason
-    return error.code().name
+    return info.reason if _unpack(error, info) else error.code().name
+
+
+def _unpack(error: grpc.aio.AioRpcError, detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> bool:
+    """Fills the detail from those of the error; tells whether it is there."""
+    status = rpc_status.from_call(error)
+    return status is not None and any(one.Unpack(detail) for one in status.details)

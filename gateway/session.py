@@ -6,30 +6,32 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from websockets.exceptions import ConnectionClosed
 
 from gateway.closes import CloseCode
 from gateway.events import UserKey
-from gateway.protocol import Close, InboxProtocol, Open, Send, State
+from gateway.protocol import Ask, Close, InboxProtocol, Open, Send, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from websockets.asyncio.server import ServerConnection
 
     from gateway.events import Event
-    from gateway.frames import FrameError, Hello
+    from gateway.fields import FrameError
+    from gateway.frames import Hello
     from gateway.hub import Hub
     from gateway.protocol import Action, Welcome
+    from gateway.requests import Request
 
 _log = structlog.get_logger(__name__)
 
 
-class WelcomeRefusedError(Exception):
-    """There is no welcome: how the session ends, and what the client is told before."""
+class SessionRefusedError(Exception):
+    """The services do not want this session: how it ends, and what the client is told before."""
 
     def __init__(self, code: CloseCode, error: FrameError | None = None) -> None:
         super().__init__(code.reason)
@@ -37,11 +39,22 @@ class WelcomeRefusedError(Exception):
         self.error = error
 
 
-class WelcomeReader(Protocol):
-    """Reads the state of an inbox."""
+class RequestRefusedError(Exception):
+    """A request has no result: what the client is told; the session goes on."""
 
-    async def __call__(self, hello: Hello, *, min_position: int) -> Welcome:
-        """Checks the credentials and reads, at ``min_position`` or later; raises WelcomeRefusedError."""
+    def __init__(self, error: FrameError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Services(Protocol):
+    """Answers for the user of a hello, whose credentials it checks in each call."""
+
+    async def read_welcome(self, hello: Hello, *, min_position: int) -> Welcome:
+        """Reads the state of an inbox, at ``min_position`` or later; raises SessionRefusedError."""
+
+    async def ask(self, hello: Hello, request: Request) -> Mapping[str, Any]:
+        """Gives the result of a request; raises RequestRefusedError, or SessionRefusedError to end the session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +119,7 @@ class Session:
     Args:
         socket: The connection.
         hub: Where it gets its events.
-        read_welcome: Where it gets its state.
+        services: Where it gets its state, and answers to what its client asks.
         is_feed_live: Tells whether events come at all.
         limits: What it may cost.
     """
@@ -116,13 +129,13 @@ class Session:
         socket: ServerConnection,
         *,
         hub: Hub,
-        read_welcome: WelcomeReader,
+        services: Services,
         is_feed_live: Callable[[], bool],
         limits: Limits,
     ) -> None:
         self._socket = socket
         self._hub = hub
-        self._read_welcome = read_welcome
+        self._services = services
         self._is_feed_live = is_feed_live
         self._protocol = InboxProtocol()
         self._outbox = Outbox(max_frames=limits.outbox_frames, max_bytes=limits.outbox_bytes)
@@ -131,7 +144,7 @@ class Session:
         self._ended = asyncio.Event()
         self._code: CloseCode | None = None
         self._key: UserKey | None = None
-        self._children: list[asyncio.Task[None]] = []
+        self._children: set[asyncio.Task[None]] = set()
         self._sent = 0
 
     @property
@@ -174,7 +187,9 @@ class Session:
         )
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
-        self._children.append(self._tasks.create_task(work))
+        child = self._tasks.create_task(work)
+        self._children.add(child)
+        child.add_done_callback(self._children.discard)
 
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -188,6 +203,8 @@ class Session:
                     self._has_frames.set()
                 case Open(hello):
                     self._start(self._open(hello))
+                case Ask(hello, request):
+                    self._start(self._ask(hello, request))
                 case Close(code):
                     self._code = code
                     self._ended.set()
@@ -223,8 +240,8 @@ class Session:
         self._key = UserKey(hello.client_id, hello.user_id)
         self._hub.subscribe(self._key, self)
         try:
-            welcome = await self._read_welcome(hello, min_position=self._hub.position)
-        except WelcomeRefusedError as refusal:
+            welcome = await self._services.read_welcome(hello, min_position=self._hub.position)
+        except SessionRefusedError as refusal:
             return self._perform(self._protocol.fail(refusal.code, refusal.error))
 
         if self._hub.is_full(self._key):
@@ -232,6 +249,16 @@ class Session:
 
         _log.info("session_opened", **self._who())
         return self._perform(self._protocol.welcome(welcome))
+
+    async def _ask(self, hello: Hello, request: Request) -> None:
+        try:
+            result = await self._services.ask(hello, request)
+        except RequestRefusedError as refusal:
+            self._perform(self._protocol.refuse(request.ref, refusal.error))
+        except SessionRefusedError as refusal:
+            self._perform(self._protocol.fail(refusal.code, refusal.error))
+        else:
+            self._perform(self._protocol.answer(request.ref, result))
 
     async def _shut(self) -> None:
         """Ends the connection; does not raise, and does not wait for ever on a client that reads nothing."""

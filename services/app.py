@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
@@ -30,9 +30,12 @@ from carillon.v1 import (
     users_pb2,
     users_pb2_grpc,
 )
+from services.environments import servicer as environments
 from services.environments.authenticator import Authenticator
+from services.environments.cache import Catalogue
 from services.environments.store import EnvironmentStore
 from services.inbox import servicer as inbox
+from services.inbox.marks import MarkStore
 from services.inbox.store import InboxStore
 from services.kernel import clock
 from services.kernel.crypto import SecretBox, new_master_key, parse_master_key
@@ -42,21 +45,26 @@ from services.kernel.mongo import open_client, translate_errors, wait_until_reac
 from services.kernel.mongod import LocalMongod
 from services.kernel.process import SettingsError
 from services.kernel.server import GrpcServer
+from services.messages.log import MessageLog
+from services.messages.servicer import MessagesServicer
 from services.messages.store import MessageStore
 from services.notifications.servicer import NotificationsServicer
 from services.notifications.store import NotificationStore
 from services.preferences import servicer as preferences
 from services.preferences.store import PreferenceStore
+from services.sender.reads import RecipientReads
 from services.sender.sending import Sending
 from services.sender.servicer import SenderServicer
 from services.sub_notifications.servicer import SubNotificationsServicer
 from services.sub_notifications.store import SubNotificationStore
 from services.users import servicer as users
+from services.users.erasures import Erasures
 from services.users.store import UserStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+    from types import TracebackType
 
     import grpc
     from pymongo.asynchronous.database import AsyncDatabase
@@ -78,7 +86,7 @@ _FILES = (
     users_pb2,
 )
 _USER_METHODS = {
-    "Environments": ("GetEnvironment",),
+    "Environments": environments.USER_METHODS,
     "Inbox": inbox.USER_METHODS,
     "Preferences": preferences.USER_METHODS,
     "Users": users.USER_METHODS,
@@ -96,21 +104,45 @@ class Storage:
 
 
 class Stores:
-    """Every store, over one client."""
+    """Every store, over one client, and what is held in front of them; who sends enters it by ``async with``."""
 
     def __init__(self, client: Client, secret_box: SecretBox) -> None:
         database: AsyncDatabase[dict[str, Any]] = client.get_default_database(DEFAULT_DATABASE)
         self.environments = EnvironmentStore(client, database, secret_box)
-        self.notifications = NotificationStore(database, self.environments)
         self.sub_notifications = SubNotificationStore(database, self.environments)
+        self.notifications = NotificationStore(database, self.environments, self.sub_notifications)
         self.users = UserStore(database)
+        self.erasures = Erasures(database)
         self.preferences = PreferenceStore(database)
         self.messages = MessageStore(database)
+        self.log = MessageLog(database)
         self.inbox = InboxStore(database)
+        self.marks = MarkStore(database)
+        self.catalogue = Catalogue(self.environments, self.notifications)
+        self.recipients = RecipientReads(self.users, self.preferences, self.environments)
+        self._entered = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for part in (self.messages, self.catalogue, self.recipients):
+            await self._entered.enter_async_context(part)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._entered.__aexit__(kind, error, traceback)
 
     async def ensure_indexes(self) -> None:
         """Creates every index that a query names; those that are there cost a round trip each."""
-        for store in (self.notifications, self.sub_notifications, self.users, self.messages, self.inbox):
+        for store in (
+            self.notifications,
+            self.sub_notifications,
+            self.users,
+            self.erasures,
+            self.messages,
+            self.log,
+            self.inbox,
+        ):
             await store.ensure_indexes()
 
 
@@ -154,7 +186,7 @@ async def run_services(
         stores = Stores(client, storage.secret_box)
         prepared = asyncio.Event()
         server = _make_server(settings, stores, prepared)
-        async with server, asyncio.TaskGroup() as tasks:
+        async with stores, server, asyncio.TaskGroup() as tasks:
 
             async def prepare_and_watch() -> None:
                 await _prepare(client, stores)
@@ -162,9 +194,18 @@ async def run_services(
                 on_ready(server.port)
                 await watch_reachability(client, server.set_serving)
 
-            watching = tasks.create_task(prepare_and_watch(), name="storage")
+            async def erase() -> None:
+                await prepared.wait()
+                await stores.erasures.run(clock.utc_now)
+
+            background = [
+                tasks.create_task(prepare_and_watch(), name="storage"),
+                tasks.create_task(erase(), name="erasures"),
+                tasks.create_task(stores.catalogue.run(), name="catalogue"),
+            ]
             await server.serve_until(stop)
-            watching.cancel()
+            for task in background:
+                task.cancel()
 
 
 async def _prepare(client: Client, stores: Stores) -> None:
@@ -176,7 +217,7 @@ async def _prepare(client: Client, stores: Stores) -> None:
 
 
 def _make_server(settings: ServicesSettings, stores: Stores, prepared: asyncio.Event) -> GrpcServer:
-    authenticator = Authenticator(stores.environments, clock.utc_now)
+    authenticator = Authenticator(stores.catalogue, clock.utc_now)
 
     async def authenticate(credentials: Credentials) -> Principal:
         # Queries name their indexes, so none may run before these are there.
@@ -188,7 +229,7 @@ def _make_server(settings: ServicesSettings, stores: Stores, prepared: asyncio.E
         f"/carillon.v1.{service}/{method}" for service, methods in _USER_METHODS.items() for method in methods
     )
     return GrpcServer(
-        lambda server: _register(server, stores),
+        lambda server: _register(server, stores, authenticator),
         service_names=[service.full_name for file in _FILES for service in file.DESCRIPTOR.services_by_name.values()],
         interceptors=(LogInterceptor(), ErrorInterceptor(), AuthInterceptor(authenticate, user_methods)),
         host=settings.host,
@@ -197,24 +238,24 @@ def _make_server(settings: ServicesSettings, stores: Stores, prepared: asyncio.E
     )
 
 
-def _register(server: grpc.aio.Server, stores: Stores) -> None:
+def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authenticator) -> None:
     now, new_id = clock.utc_now, clock.new_id
     sending = Sending(
-        notifications=stores.notifications,
-        sub_notifications=stores.sub_notifications,
-        users=stores.users,
-        preferences=stores.preferences,
+        catalogue=stores.catalogue,
+        recipients=stores.recipients,
         messages=stores.messages,
+        users=stores.users,
+        sub_notifications=stores.sub_notifications,
         clock=now,
         new_id=new_id,
     )
     # What these leave out answers UNIMPLEMENTED, by the generated base class.
     sender_pb2_grpc.add_SenderServicer_to_server(
-        SenderServicer(sending, stores.messages, stores.environments, clock=now),  # type: ignore[abstract] # not whole yet
+        SenderServicer(sending, stores.messages, stores.catalogue, authenticator, clock=now),  # type: ignore[abstract] # not whole yet
         server,
     )
     users_pb2_grpc.add_UsersServicer_to_server(
-        users.UsersServicer(stores.users, stores.environments, clock=now),  # type: ignore[abstract] # not whole yet
+        users.UsersServicer(stores.users, stores.erasures, stores.catalogue, clock=now),  # type: ignore[abstract] # not whole yet
         server,
     )
     preferences_pb2_grpc.add_PreferencesServicer_to_server(
@@ -224,20 +265,23 @@ def _register(server: grpc.aio.Server, stores: Stores) -> None:
         server,
     )
     sub_notifications_pb2_grpc.add_SubNotificationsServicer_to_server(
-        SubNotificationsServicer(stores.sub_notifications, stores.notifications, clock=now),  # type: ignore[abstract] # not whole yet
-        server,
+        SubNotificationsServicer(stores.sub_notifications, stores.notifications, clock=now), server
     )
     notifications_pb2_grpc.add_NotificationsServicer_to_server(
-        NotificationsServicer(stores.notifications, clock=now, new_id=new_id),  # type: ignore[abstract] # not whole yet
-        server,
+        NotificationsServicer(stores.notifications, stores.catalogue, clock=now, new_id=new_id), server
     )
     inbox_pb2_grpc.add_InboxServicer_to_server(
-        inbox.InboxServicer(stores.inbox),  # type: ignore[abstract] # not whole yet
+        inbox.InboxServicer(stores.inbox, stores.marks, clock=now),  # type: ignore[abstract] # not whole yet
         server,
     )
-    messages_pb2_grpc.add_MessagesServicer_to_server(messages_pb2_grpc.MessagesServicer(), server)  # type: ignore[abstract] # not built yet
+    messages_pb2_grpc.add_MessagesServicer_to_server(
+        MessagesServicer(stores.log, stores.messages, clock=now),  # type: ignore[abstract] # not whole yet
+        server,
+    )
     broadcasts_pb2_grpc.add_BroadcastsServicer_to_server(broadcasts_pb2_grpc.BroadcastsServicer(), server)  # type: ignore[abstract] # not built yet
-    environments_pb2_grpc.add_EnvironmentsServicer_to_server(environments_pb2_grpc.EnvironmentsServicer(), server)  # type: ignore[abstract] # not built yet
+    environments_pb2_grpc.add_EnvironmentsServicer_to_server(
+        environments.EnvironmentsServicer(stores.environments, stores.catalogue, clock=now), server
+    )
 
 
 def _kept_master_key(data_dir: Path) -> str:

@@ -14,7 +14,8 @@ from gateway.http.dev import DevAccess
 from gateway.settings import GatewaySettings
 from services import catalogue
 from services.app import Stores, open_storage, run_services
-from services.cli import apply_definitions, new_environment
+from services.cli import apply_definitions
+from services.commands.env import new_environment
 from services.kernel.errors import AlreadyExists
 from services.kernel.mongo import open_client
 from services.kernel.server import stop_on_signals

@@ -56,3 +56,6 @@ class ClientSettings(BaseSettings):
 
     client_secret: SecretStr = SecretStr("dev-secret")
     """The secret of that environment."""
+
+    ws_url: str = Field(default="ws://127.0.0.1:8081/v1/inbox", pattern=r"^wss?://[^/]+")
+    """Where the gateway's socket is, for `carillon watch`."""

@@ -34,6 +34,8 @@ showMergeTags();
 who.addEventListener("submit", onSubmit(who, signIn));
 form.addEventListener("submit", onSubmit(form, send));
 at("retract").addEventListener("click", onSubmit(form, retract));
+at("read-all").addEventListener("click", () => mark({ until: { time: inbox.items[0].date }, set: ["SEEN"] }));
+list.addEventListener("click", ({ target }) => markClicked(target));
 form.elements.notification.addEventListener("change", showMergeTags);
 addEventListener("hashchange", () => location.reload());
 setInterval(() => refreshTimes(list), 30_000);
@@ -87,12 +89,32 @@ function showInbox() {
   at("empty").hidden = !inbox || items.length > 0;
   at("badge").textContent = unreadCount;
   at("badge").classList.toggle("none", unreadCount === 0);
+  at("read-all").hidden = unreadCount === 0 || items.length === 0;
   document.title = unreadCount ? `(${unreadCount}) Carillon` : "Carillon";
 }
 
 function showNotice(text) {
   at("notice").textContent = text;
   at("notice").hidden = !text;
+}
+
+// --- Marking ---
+
+function markClicked(target) {
+  const name = target.closest("[data-mark]")?.dataset.mark;
+  const item = name && inbox.items.find(({ id }) => id === target.closest("li").dataset.id);
+  // Most clicks are on what is open already.
+  if (item && !item[`${name.toLowerCase()}_time`]) mark({ ids: [item.id], set: [name] });
+}
+
+// What changes comes back as an event, here as in every other tab.
+async function mark(request) {
+  try {
+    await inbox.mark(request);
+    showNotice("");
+  } catch (error) {
+    showNotice(error.message);
+  }
 }
 
 // --- Sending and retracting ---

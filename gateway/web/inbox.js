@@ -2,6 +2,7 @@
 //
 // Events: "state" whenever `state` changes, with the `code` and `reason` of the close if one is behind it as `detail`; and
 // each frame under its own type once it is applied ("welcome", "created", "updated", "retracted", "error"), as `detail`.
+// What answers a request settles the promise of that request instead.
 
 const SUBPROTOCOL = "carillon.v1";
 
@@ -30,6 +31,8 @@ class Inbox extends EventTarget {
   #beat;
   #retry;
   #failures = 0;
+  #requests = new Map();
+  #lastRef = 0;
 
   constructor(url, hello) {
     super();
@@ -41,7 +44,21 @@ class Inbox extends EventTarget {
 
   /** The items that the inbox shows, newest first. */
   get items() {
-    return [...this.#items.values()].sort((a, b) => compare(b.date, a.date) || compare(b.id, a.id));
+    const shown = [...this.#items.values()].filter((item) => !item.archive_time);
+    return shown.sort((a, b) => compare(b.date, a.date) || compare(b.id, a.id));
+  }
+
+  /**
+   * Marks items: `{ids, set: ["OPENED"]}`, or `{until: {time}, set: ["SEEN"]}`; also `clear` and `reply`. Resolves with how
+   * many changed; what changed comes as "updated", as it does in every other tab.
+   */
+  mark(request) {
+    return this.#ask({ type: "mark", ...request });
+  }
+
+  /** Reads a page of items that this does not hold: `{limit, page_token, before_time, view, filter}`, all optional. */
+  list(request) {
+    return this.#ask({ type: "list", ...request });
   }
 
   /** Ends the connection for good. */
@@ -62,6 +79,23 @@ class Inbox extends EventTarget {
 
   #send(frame) {
     this.#socket.send(JSON.stringify(frame));
+  }
+
+  #ask(frame) {
+    if (this.state !== "live") return Promise.reject(new Error("Not connected; try again in a moment."));
+    const ref = String(++this.#lastRef);
+    this.#send({ ...frame, ref });
+    return new Promise((resolve, reject) => this.#requests.set(ref, { resolve, reject }));
+  }
+
+  // Whether the frame answers a request.
+  #settle({ type, ref, ...answer }) {
+    const request = this.#requests.get(ref);
+    if (!request || !["result", "error"].includes(type)) return false;
+    this.#requests.delete(ref);
+    if (type === "result") request.resolve(answer);
+    else request.reject(new Error(answer.message));
+    return true;
   }
 
   #checkBeat() {
@@ -94,6 +128,9 @@ class Inbox extends EventTarget {
     clearInterval(this.#beat);
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close();
+    // Nobody knows what became of these. All of them can be repeated.
+    for (const { reject } of this.#requests.values()) reject(new Error("The connection was lost; try again."));
+    this.#requests.clear();
   }
 
   #retryNow = () => {
@@ -105,6 +142,7 @@ class Inbox extends EventTarget {
 
   #receive(frame) {
     this.#heard = true;
+    if (this.#settle(frame)) return;
     this.#apply(frame);
     if (frame.type === "welcome") this.#setState("live");
     this.dispatchEvent(new CustomEvent(frame.type, { detail: frame }));

@@ -1,4 +1,6 @@
 // Shows items as a list, and changes only what differs: focus, selection and images of the others stay.
+//
+// What a click on a part of an item means is in its `data-mark`: the name of a mark. Who shows the list acts on it.
 
 // The largest first.
 const UNITS = [
@@ -11,14 +13,31 @@ const absoluteTime = new Intl.DateTimeFormat(undefined, { dateStyle: "full", tim
 
 /** Makes `list` show `items` in their order. */
 export function showItems(list, items) {
-  const shown = new Map([...list.children].map((element) => [element.dataset.key, element]));
-  const wanted = items.map((item) => shown.get(keyOf(item)) ?? itemElement(item));
+  const shown = new Map([...list.children].map((element) => [element.dataset.id, element]));
+  const focused = list.contains(document.activeElement) ? document.activeElement : undefined;
+  const wanted = items.map((item) => {
+    const old = shown.get(item.id);
+    if (old?.dataset.key === keyOf(item)) return old;
+    const made = itemElement(item);
+    // Only what is new moves.
+    if (old) made.classList.add("changed");
+    return made;
+  });
   const kept = new Set(wanted);
   for (const element of shown.values()) if (!kept.has(element)) element.remove();
 
   wanted.forEach((element, index) => {
     if (list.children[index] !== element) list.insertBefore(element, list.children[index] ?? null);
   });
+  if (focused && !focused.isConnected) focusAgain(list, focused);
+}
+
+// The keyboard stays where it was, also when that is a new element; when the item is gone it stays in the list.
+function focusAgain(list, focused) {
+  const { id } = focused.closest("li").dataset;
+  const item = [...list.children].find(({ dataset }) => dataset.id === id);
+  const control = item?.querySelector(`:is(a, button)[data-mark="${focused.dataset.mark}"]`);
+  (control ?? list.querySelector(":is(a, button)"))?.focus();
 }
 
 /** Brings the relative times of `list` up to date. */
@@ -55,7 +74,9 @@ function itemElement(item) {
       item.body && body(item),
       element("p", { className: "item-meta" }, ...meta(item)),
     ),
+    archiveButton(item),
   );
+  made.dataset.mark = "OPENED";
   made.dataset.key = keyOf(item);
   made.dataset.testid = "item";
   made.dataset.id = item.id;
@@ -64,8 +85,15 @@ function itemElement(item) {
 
 function title(item) {
   const href = safeUrl(item.url);
-  const made = href ? link(href, item.title) : element("span", {}, item.title);
+  const made = href ? link(href, item.title, "CLICKED") : button(item.title, "OPENED");
   made.dataset.testid = "item-title";
+  return made;
+}
+
+function archiveButton(item) {
+  const made = button("Archive", "ARCHIVED");
+  made.dataset.testid = "archive";
+  made.ariaLabel = `Archive: ${item.title}`;
   return made;
 }
 
@@ -85,7 +113,9 @@ function picture(item) {
 
 function meta(item) {
   const date = new Date(item.date);
-  const actions = (item.actions ?? []).map(({ label, url }) => safeUrl(url) && link(safeUrl(url), label));
+  const actions = (item.actions ?? []).map(
+    ({ label, url }, index) => safeUrl(url) && link(safeUrl(url), label, ["FIRST_ACTION", "SECOND_ACTION"][index]),
+  );
   return [
     item.unread && element("span", { className: "visually-hidden" }, "Unread."),
     element("time", { dateTime: item.date, title: absoluteTime.format(date) }, sayWhen(date)),
@@ -95,7 +125,17 @@ function meta(item) {
   ];
 }
 
-const link = (href, text) => element("a", { href, target: "_blank", rel: "noopener noreferrer" }, text);
+function link(href, text, mark) {
+  const made = element("a", { href, target: "_blank", rel: "noopener noreferrer" }, text);
+  made.dataset.mark = mark;
+  return made;
+}
+
+function button(text, mark) {
+  const made = element("button", { type: "button" }, text);
+  made.dataset.mark = mark;
+  return made;
+}
 
 function sayWhen(date) {
   const seconds = (date - Date.now()) / 1000;

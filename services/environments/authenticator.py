@@ -16,15 +16,16 @@ from services.kernel.auth import (
 )
 
 if TYPE_CHECKING:
-    from services.environments.store import EnvironmentStore
+    from services.environments.cache import Catalogue
+    from services.environments.model import Environment
     from services.kernel.clock import Clock
 
 
 class Authenticator:
     """Turns credentials into a principal; what it is handed to the interceptor for."""
 
-    def __init__(self, environments: EnvironmentStore, clock: Clock) -> None:
-        self._environments = environments
+    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+        self._catalogue = catalogue
         self._clock = clock
 
     async def authenticate(self, credentials: Credentials) -> Principal:
@@ -35,7 +36,11 @@ class Authenticator:
         """
         if not is_client_id(credentials.client_id):
             raise credentials_invalid()
-        environment = await self._environments.get(credentials.client_id)
+        environment = await self._catalogue.environment(credentials.client_id)
+        return self.check(credentials, environment)
+
+    def check(self, credentials: Credentials, environment: Environment | None) -> Principal:
+        """Checks credentials against an environment as it was read; raises as `authenticate` does."""
         secrets = environment.live_secrets(self._clock()) if environment else []
 
         if isinstance(credentials, BackendCredentials):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -42,15 +42,37 @@ class Environment:
     client_id: str
     secrets: tuple[Secret, ...]
     version: int = 0
-    """Raised with every write to the environment's secrets, notifications and sub-notifications."""
+    """Raised with every write to the environment's secrets, settings, notifications and sub-notifications."""
+
+    name: str = ""
+    """What mails and pages call the sender; empty: the client_id."""
+
+    logo_url: str = ""
 
     default_region: str = "US"
     """What a phone number without a country code is read in, as ISO 3166-1 alpha-2."""
 
     default_language: str = "en"
+    default_timezone: str = "UTC"
     disabled_channels: frozenset[Channel] = frozenset()
     retention: timedelta = timedelta(days=90)
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    """When the settings last changed."""
 
     def live_secrets(self, now: datetime) -> list[str]:
         """Gives the secrets that are valid now."""
         return [secret.text for secret in self.secrets if secret.is_live(now)]
+
+    def rotated(self, secret: Secret, *, expire_time: datetime) -> tuple[Secret, ...]:
+        """Gives the secrets with a new one, made now: those that live end at ``expire_time``, the dead are gone."""
+        kept = [
+            replace(old, expire_time=min(old.expire_time or expire_time, expire_time))
+            for old in self.secrets
+            if old.is_live(secret.create_time)
+        ]
+        return (*(old for old in kept if old.is_live(secret.create_time)), secret)
+
+
+DEFAULTS = Environment("", ())
+"""What the settings of an environment are where nobody has said anything else."""

@@ -1,6 +1,6 @@
 """The collection ``environments``: ``_id`` is the client_id; secrets are sealed under the master key.
 
-``version`` is raised in one transaction with every write to the environment's secrets, notifications and
+``version`` is raised in one transaction with every write to the environment's secrets, settings, notifications and
 sub-notifications, so that whoever caches these knows by one number whether they are current.
 """
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from services.environments.model import Environment, Secret
+from services.environments.model import DEFAULTS, Environment, Secret
 from services.kernel.errors import AlreadyExists
 from services.kernel.mongo import deadline, run_transaction, translate_errors
 from services.kernel.vocabulary import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
     from typing import TypeVar
 
     from pymongo.asynchronous.client_session import AsyncClientSession
@@ -37,11 +37,41 @@ class EnvironmentStore:
         self._collection = database.environments
         self._secret_box = secret_box
 
-    async def get(self, client_id: str) -> Environment | None:
-        """Gives an environment with its secrets opened, or None."""
+    async def get_many(self, client_ids: Collection[str]) -> list[Environment]:
+        """Gives those environments that exist, with their secrets opened."""
         with translate_errors(), deadline():
-            document = await self._collection.find_one({"_id": client_id})
-        return self._to_model(document) if document else None
+            found = self._collection.find({"_id": {"$in": sorted(client_ids)}})
+            return [self._to_model(document) async for document in found]
+
+    async def all(self) -> list[Environment]:
+        """Gives every environment by its client_id: for the command line, no caller of the services sees two."""
+        with translate_errors(), deadline():
+            return [self._to_model(document) async for document in self._collection.find().sort("_id", 1)]
+
+    async def change(self, client_id: str, change: Callable[[Environment], Environment]) -> Environment | None:
+        """Writes what ``change`` makes of an environment's secrets and settings, and gives it; None if there is none.
+
+        Args:
+            client_id: The environment.
+            change: Is called again where somebody else wrote in between; it leaves client_id and version alone.
+        """
+
+        async def write(session: AsyncClientSession) -> Environment | None:
+            document = await self._collection.find_one({"_id": client_id}, session=session)
+            if document is None:
+                return None
+            # Has the raised version: this transaction did that.
+            changed = change(self._to_model(document))
+            await self._collection.replace_one({"_id": client_id}, self._to_document(changed), session=session)
+            return changed
+
+        return await self.raising_version(client_id, write)
+
+    async def versions(self, client_ids: Collection[str]) -> dict[str, int]:
+        """Gives the versions of those environments that exist."""
+        with translate_errors(), deadline():
+            found = self._collection.find({"_id": {"$in": sorted(client_ids)}}, {"version": 1})
+            return {document["_id"]: document["version"] async for document in found}
 
     async def create(self, environment: Environment) -> None:
         """Stores a new environment.
@@ -88,10 +118,15 @@ class EnvironmentStore:
                 for secret in document["secrets"]
             ),
             version=document["version"],
+            name=document.get("name", ""),
+            logo_url=document.get("logo_url", ""),
             default_region=document["default_region"],
             default_language=document["default_language"],
             disabled_channels=frozenset(map(Channel, document["disabled_channels"])),
+            default_timezone=document.get("default_timezone", DEFAULTS.default_timezone),
             retention=timedelta(days=document["retention_days"]),
+            create_time=document.get("create_time"),
+            update_time=document.get("update_time"),
         )
 
     def _to_document(self, environment: Environment) -> dict[str, Any]:
@@ -108,8 +143,13 @@ class EnvironmentStore:
                 for secret in environment.secrets
             ],
             "version": environment.version,
+            "name": environment.name,
+            "logo_url": environment.logo_url,
             "default_region": environment.default_region,
             "default_language": environment.default_language,
             "disabled_channels": sorted(environment.disabled_channels),
-            "retention_days": environment.retention.days,
+            "default_timezone": environment.default_timezone,
+            "retention_days": environment.retention / timedelta(days=1),
+            "create_time": environment.create_time,
+            "update_time": environment.update_time,
         }

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from carillon.v1 import inbox_pb2
-from services.inbox.model import Box, Item, ItemFilter
+from services.inbox.model import TIME_FIELDS, Box, Item, ItemFilter, Mark, Marking, Selection, implied, marking
+from services.kernel import validation
 from services.kernel.cluster_time import position_to_text
-from services.kernel.wire import to_timestamp
+from services.kernel.wire import EnumCodec, from_timestamp, to_timestamp
 from services.notifications.convert import PRIORITIES, inapp_to_proto
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from services.kernel.validation import Violations
 
+MAX_MARKED = 1000
+MAX_REPLY_BYTES = 4096
 _MAX_VALUES = 100
+_MARKS = EnumCodec(Mark, inbox_pb2.InboxMark, prefix="INBOX_MARK_")
 _BOXES: dict[int, tuple[Box, ...]] = {
     inbox_pb2.INBOX_VIEW_UNSPECIFIED: (Box.INBOX,),
     inbox_pb2.INBOX_VIEW_INBOX: (Box.INBOX,),
@@ -22,19 +28,19 @@ _BOXES: dict[int, tuple[Box, ...]] = {
 }
 
 
-def boxes_from_proto(view: int, violations: Violations) -> tuple[Box, ...]:
+def boxes_from_proto(view: int, violations: Violations, *, field: str = "view") -> tuple[Box, ...]:
     """Reads which part of the inbox is meant."""
     boxes = _BOXES.get(view)
     if boxes is None:
-        violations.add("view", f"has the unknown value {view}", "UNKNOWN_VALUE")
+        violations.add(field, f"has the unknown value {view}", "UNKNOWN_VALUE")
     return boxes or (Box.INBOX,)
 
 
-def filter_from_proto(proto: inbox_pb2.InboxFilter, violations: Violations) -> ItemFilter:
+def filter_from_proto(proto: inbox_pb2.InboxFilter, violations: Violations, *, field: str = "filter") -> ItemFilter:
     """Reads what narrows a list."""
     for name in ("notification_ids", "categories", "sections", "tags"):
         if (count := len(getattr(proto, name))) > _MAX_VALUES:
-            violations.add(f"filter.{name}", f"must be at most {_MAX_VALUES}, but are {count}", "TOO_MANY")
+            violations.add(f"{field}.{name}", f"must be at most {_MAX_VALUES}, but are {count}", "TOO_MANY")
     return ItemFilter(
         unread=proto.unread if proto.HasField("unread") else None,
         notification_ids=tuple(proto.notification_ids),
@@ -42,6 +48,58 @@ def filter_from_proto(proto: inbox_pb2.InboxFilter, violations: Violations) -> I
         sections=tuple(proto.sections),
         tags=tuple(proto.tags),
     )
+
+
+def ids_from_proto(proto: inbox_pb2.ItemIds, violations: Violations) -> tuple[str, ...]:
+    """Reads which items are meant."""
+    field, count = "items.ids", len(proto.ids)
+    if not 1 <= count <= MAX_MARKED:
+        reason = "TOO_MANY" if count else "REQUIRED"
+        violations.add(field, f"must be 1 to {MAX_MARKED}, but are {count}", reason)
+        return ()
+    return tuple(
+        validation.lookup_id(item_id, violations, field=f"{field}[{index}]") for index, item_id in enumerate(proto.ids)
+    )
+
+
+def until_from_proto(proto: inbox_pb2.ItemsUntil, client_id: str, user_id: str, violations: Violations) -> Selection:
+    """Reads which part of a user's inbox is meant, up to a time."""
+    if not proto.HasField("time"):
+        violations.add("until.time", "must be given: the date of the newest item that is meant", "REQUIRED")
+    return Selection(
+        client_id=client_id,
+        user_id=user_id,
+        boxes=boxes_from_proto(proto.view, violations, field="until.view"),
+        narrowed=filter_from_proto(proto.filter, violations, field="until.filter"),
+        before=from_timestamp(proto.time, violations, field="until.time"),
+    )
+
+
+def marking_from_proto(request: inbox_pb2.MarkInboxRequest, violations: Violations) -> Marking:
+    """Reads what is to be done to items."""
+    sets = _marks(request.set_marks, violations, field="set_marks")
+    clears = _marks(request.clear_marks, violations, field="clear_marks")
+    reply = validation.text(request.reply, violations, field="reply", max_bytes=MAX_REPLY_BYTES)
+    if not request.set_marks and not request.clear_marks and not reply:
+        violations.add("set_marks", "must name a mark, where there is neither one to clear nor a reply", "REQUIRED")
+
+    all_set = implied(filter(None, sets), reply=reply)
+    for index, mark in enumerate(clears):
+        if mark in all_set:
+            violations.add(f"clear_marks[{index}]", f"takes back {mark}, which the request also sets", "CONFLICT")
+    return marking(filter(None, sets), filter(None, clears), reply=reply)
+
+
+def _marks(numbers: Sequence[int], violations: Violations, *, field: str) -> list[Mark | None]:
+    """Reads marks, each in its place; None stands for one that is wrong."""
+    marks: list[Mark | None] = []
+    for index, number in enumerate(numbers):
+        path = f"{field}[{index}]"
+        mark = _MARKS.from_wire(number, violations, field=path)
+        if mark and mark in marks:
+            violations.add(path, f"names {mark} a second time", "DUPLICATE")
+        marks.append(mark)
+    return marks
 
 
 def item_to_proto(item: Item) -> inbox_pb2.InboxItem:
@@ -62,4 +120,6 @@ def item_to_proto(item: Item) -> inbox_pb2.InboxItem:
         label=item.label,
         priority=PRIORITIES.to_wire(item.priority),
         tags=item.tags,
+        replies=[inbox_pb2.InboxReply(time=to_timestamp(reply.time), text=reply.text) for reply in item.replies],
+        **{TIME_FIELDS[mark]: to_timestamp(time) for mark, time in item.mark_times.items()},  # type: ignore[arg-type] # each is a time
     )

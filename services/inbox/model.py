@@ -1,13 +1,13 @@
-"""The inbox: items as their recipient sees them, and what selects them."""
+"""The inbox: items as their recipient sees them, what selects them, and what a mark makes of one."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from services.kernel.vocabulary import Priority
@@ -19,6 +19,49 @@ class Box(enum.StrEnum):
 
     INBOX = "inbox"
     ARCHIVE = "archive"
+
+
+class Mark(enum.StrEnum):
+    """What a user did with an item."""
+
+    SEEN = "SEEN"
+    OPENED = "OPENED"
+    CLICKED = "CLICKED"
+    ARCHIVED = "ARCHIVED"
+    FIRST_ACTION = "FIRST_ACTION"
+    SECOND_ACTION = "SECOND_ACTION"
+
+
+TIME_FIELDS = {
+    Mark.SEEN: "seen_time",
+    Mark.OPENED: "opened_time",
+    Mark.CLICKED: "clicked_time",
+    Mark.ARCHIVED: "archive_time",
+    Mark.FIRST_ACTION: "first_action_time",
+    Mark.SECOND_ACTION: "second_action_time",
+}
+"""The field of an item, stored and on the wire, that says when it got each mark; an item without a mark lacks it."""
+
+_SETS = {
+    Mark.SEEN: {Mark.SEEN},
+    Mark.OPENED: {Mark.OPENED, Mark.SEEN},
+    Mark.CLICKED: {Mark.CLICKED, Mark.OPENED, Mark.SEEN},
+    Mark.ARCHIVED: {Mark.ARCHIVED, Mark.SEEN},
+    Mark.FIRST_ACTION: {Mark.FIRST_ACTION, Mark.OPENED, Mark.SEEN},
+    Mark.SECOND_ACTION: {Mark.SECOND_ACTION, Mark.OPENED, Mark.SEEN},
+}
+_CLEARS = {mark: {mark} for mark in Mark} | {
+    Mark.SEEN: {Mark.SEEN, Mark.OPENED, Mark.CLICKED},
+    Mark.OPENED: {Mark.SEEN, Mark.OPENED, Mark.CLICKED},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a user answered to an item."""
+
+    time: datetime
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +85,11 @@ class Item:
     label: str
     priority: Priority
     tags: tuple[str, ...]
+    mark_times: Mapping[Mark, datetime] = field(default_factory=dict)
+    """When it got each of the marks that it has."""
+
+    replies: tuple[Reply, ...] = ()
+    """The oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +123,51 @@ class Snapshot:
     unread_count: int
     position: int
     """The moment, as in Item.position: every change up to it is in, and none after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one item: marks that it gets or loses, a reply that is added, and whether it then counts."""
+
+    sets: frozenset[Mark]
+    clears: frozenset[Mark]
+    adds_reply: bool
+    unread: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """What is to be done to items, with all that it implies; `marking` makes one."""
+
+    sets: frozenset[Mark]
+    clears: frozenset[Mark]
+    reply: str = ""
+
+    def change(self, marks: frozenset[Mark], *, last_reply: str = "") -> Change | None:
+        """Gives what becomes of an item that has these marks and this last reply; None: it is so already."""
+        sets, clears = self.sets - marks, self.clears & marks
+        adds_reply = self.reply not in ("", last_reply)
+        if not sets and not clears and not adds_reply:
+            return None
+        return Change(sets, clears, adds_reply, unread=is_unread((marks | sets) - clears))
+
+
+def marking(set_marks: Iterable[Mark], clear_marks: Iterable[Mark], *, reply: str = "") -> Marking:
+    """Works out what marks imply; none of ``clear_marks`` may be `implied` by the others.
+
+    Where one mark is set and clearing another implies to clear it, it is set: "seen, but not opened" can be said.
+    """
+    sets = implied(set_marks, reply=reply)
+    clears = frozenset(implied for mark in clear_marks for implied in _CLEARS[mark])
+    return Marking(sets, clears - sets, reply)
+
+
+def implied(set_marks: Iterable[Mark], *, reply: str = "") -> frozenset[Mark]:
+    """Gives all marks that an item has once these are set and this is replied."""
+    given = (*set_marks, Mark.OPENED) if reply else tuple(set_marks)
+    return frozenset(implied for mark in given for implied in _SETS[mark])
+
+
+def is_unread(marks: frozenset[Mark]) -> bool:
+    """Tells whether a visible item with these marks counts as unread."""
+    return not marks & {Mark.SEEN, Mark.ARCHIVED}

@@ -17,8 +17,10 @@ from services.kernel.validation import Violations
 from services.kernel.wire import from_timestamp
 
 if TYPE_CHECKING:
+    from services.inbox.marks import MarkStore
     from services.inbox.model import Item
     from services.inbox.store import InboxStore
+    from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
 
 USER_METHODS = ("ListInbox", "CountUnread", "MarkInbox", "SyncInbox", "WatchInbox")
@@ -33,8 +35,10 @@ _MILLISECOND = timedelta(milliseconds=1)
 class InboxServicer(inbox_pb2_grpc.InboxServicer):
     """Serves inboxes: everybody's to a backend, their own to a user."""
 
-    def __init__(self, inbox: InboxStore) -> None:
+    def __init__(self, inbox: InboxStore, marks: MarkStore, *, clock: Clock) -> None:
         self._inbox = inbox
+        self._marks = marks
+        self._clock = clock
 
     async def ListInbox(self, request: inbox_pb2.ListInboxRequest, context: Context) -> inbox_pb2.ListInboxResponse:
         """Lists items, the newest first."""
@@ -82,6 +86,32 @@ class InboxServicer(inbox_pb2_grpc.InboxServicer):
 
         count = await self._inbox.count_unread(principal.client_id, user_id)
         return inbox_pb2.CountUnreadResponse(unread_count=count)
+
+    async def MarkInbox(self, request: inbox_pb2.MarkInboxRequest, context: Context) -> inbox_pb2.MarkInboxResponse:
+        """Marks items, by id or all up to a time."""
+        principal, now = current_principal(), self._clock()
+        violations = Violations()
+        client_id, user_id = principal.client_id, resolve_user_id(principal, request.user_id, violations)
+        ids = convert.ids_from_proto(request.items, violations) if request.HasField("items") else ()
+        selection = (
+            convert.until_from_proto(request.until, client_id, user_id, violations)
+            if request.HasField("until")
+            else None
+        )
+        if not request.WhichOneof("target"):
+            violations.add("items", "must be given, or until: which items are meant", "REQUIRED")
+        marking = convert.marking_from_proto(request, violations)
+        mark_time = now
+        if request.HasField("mark_time"):
+            mark_time = min(now, from_timestamp(request.mark_time, violations, field="mark_time"))
+        violations.raise_if_any()
+
+        if selection:
+            changed_count = await self._marks.mark_selected(selection, marking, mark_time)
+        else:
+            changed_count = await self._marks.mark(client_id, user_id, ids, marking, mark_time)
+        unread_count = await self._inbox.count_unread(client_id, user_id)
+        return inbox_pb2.MarkInboxResponse(changed_count=changed_count, unread_count=unread_count)
 
     async def SyncInbox(self, request: inbox_pb2.SyncInboxRequest, context: Context) -> inbox_pb2.SyncInboxResponse:
         """Reads an inbox at one moment.

@@ -1,4 +1,4 @@
-"""The recipient's view of the collection ``messages``; who writes it is the messages' own store.
+"""The recipient's view of the collection ``messages``. It only reads: marks.py and the messages' own store write.
 
 Every query names environment and user, and by ``hint`` the index that makes it cost what it answers.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from services.inbox.model import Box, Item, ItemFilter, Selection, Snapshot
+from services.inbox.model import TIME_FIELDS, Box, Item, ItemFilter, Reply, Selection, Snapshot
 from services.kernel.cluster_time import position_of
 from services.kernel.errors import Unavailable
 from services.kernel.mongo import deadline, translate_errors
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from pymongo.asynchronous.database import AsyncDatabase
 
-_INBOX_INDEX = "inbox"
-_UNREAD_INDEX = "unread"
+INBOX_INDEX = "inbox"
+UNREAD_INDEX = "unread"
+_CHANGED_INDEX = "changed"
 _NEWEST_FIRST = {"inapp.date": -1, "_id.m": -1}
 _ITEM_FIELDS = {"inapp": 1, "changed": 1, "expire_time": 1}
 # A snapshot is a moment old at most, so a position that is not reached soon is one of another cluster.
@@ -41,39 +42,45 @@ class InboxStore:
         """Creates what the queries below read by."""
         await self._collection.create_index(
             [("_id.e", 1), ("_id.u", 1), ("inapp.box", 1), ("inapp.date", -1), ("_id.m", -1)],
-            name=_INBOX_INDEX,
+            name=INBOX_INDEX,
             partialFilterExpression={"inapp.box": {"$exists": True}},
         )
         await self._collection.create_index(
             # `inapp.unread` is in the key, although it is always true there: only so does a count read keys alone.
             [("_id.e", 1), ("_id.u", 1), ("inapp.unread", 1)],
-            name=_UNREAD_INDEX,
+            name=UNREAD_INDEX,
             partialFilterExpression={"inapp.unread": True},
+        )
+        await self._collection.create_index(
+            # What a browser that comes back has missed, what was retracted included.
+            [("_id.e", 1), ("_id.u", 1), ("changed", 1)],
+            name=_CHANGED_INDEX,
+            partialFilterExpression={"changed": {"$exists": True}},
         )
 
     async def page(
         self, selection: Selection, *, after: tuple[datetime, str] | None, skip: int, limit: int
     ) -> list[Item]:
         """Gives up to ``limit`` items, the newest first, those after one (date, id)."""
-        query = _query(selection)
+        query = query_of(selection)
         if after:
             date, item_id = after
             query["$or"] = [{"inapp.date": {"$lt": date}}, {"inapp.date": date, "_id.m": {"$lt": item_id}}]
             _bound(query, date)
         with translate_errors(), deadline():
             found = self._collection.find(query, _ITEM_FIELDS).sort(_NEWEST_FIRST).skip(skip).limit(limit)
-            return [_to_model(document) async for document in found.hint(_INBOX_INDEX)]
+            return [_to_model(document) async for document in found.hint(INBOX_INDEX)]
 
     async def count(self, client_id: str, user_id: str, boxes: tuple[Box, ...]) -> int:
         """Counts the items of a part of the inbox."""
         query = {"_id.e": client_id, "_id.u": user_id, "inapp.box": {"$in": list(boxes)}}
         with translate_errors(), deadline():
-            return await self._collection.count_documents(query, hint=_INBOX_INDEX)
+            return await self._collection.count_documents(query, hint=INBOX_INDEX)
 
     async def count_unread(self, client_id: str, user_id: str) -> int:
         """Counts the unread items."""
         with translate_errors(), deadline():
-            return await self._collection.count_documents(_unread(client_id, user_id), hint=_UNREAD_INDEX)
+            return await self._collection.count_documents(_unread(client_id, user_id), hint=UNREAD_INDEX)
 
     async def snapshot(self, client_id: str, user_id: str, *, limit: int, min_position: int) -> Snapshot:
         """Reads the newest items and the badge at one moment, not before ``min_position``.
@@ -95,7 +102,7 @@ class InboxStore:
             "pipeline": [{"$match": _unread(client_id, user_id)}, {"$count": "unread_count"}],
         }
         pipeline = [
-            {"$match": _query(Selection(client_id, user_id))},
+            {"$match": query_of(Selection(client_id, user_id))},
             {"$sort": _NEWEST_FIRST},
             {"$limit": limit},
             {"$project": _ITEM_FIELDS},
@@ -108,7 +115,7 @@ class InboxStore:
                     "pipeline": pipeline,
                     # One batch holds everything: a second one would be another round trip.
                     "cursor": {"batchSize": limit + 2},
-                    "hint": _INBOX_INDEX,
+                    "hint": INBOX_INDEX,
                     "readConcern": {"level": "snapshot"},
                 }
             )
@@ -118,7 +125,8 @@ class InboxStore:
         return Snapshot(items, sum(counts), position_of(cursor["atClusterTime"]))
 
 
-def _query(selection: Selection) -> dict[str, Any]:
+def query_of(selection: Selection) -> dict[str, Any]:
+    """Gives what finds the items of a selection, by either index."""
     narrowed: ItemFilter = selection.narrowed
     query: dict[str, Any] = {
         "_id.e": selection.client_id,
@@ -165,4 +173,6 @@ def _to_model(document: dict[str, Any]) -> Item:
         label=inapp.get("label", ""),
         priority=Priority(inapp["priority"]),
         tags=tuple(inapp.get("tags", ())),
+        mark_times={mark: inapp[name] for mark, name in TIME_FIELDS.items() if name in inapp},
+        replies=tuple(Reply(reply["time"], reply["text"]) for reply in inapp.get("replies", ())),
     )

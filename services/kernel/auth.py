@@ -63,6 +63,7 @@ class UserCredentials:
 Credentials = BackendCredentials | UserCredentials
 
 _principal: ContextVar[Principal] = ContextVar("principal")
+_credentials: ContextVar[Credentials] = ContextVar("credentials")
 
 
 def current_principal() -> Principal:
@@ -70,9 +71,15 @@ def current_principal() -> Principal:
     return _principal.get()
 
 
-def set_current_principal(principal: Principal) -> None:
+def current_credentials() -> Credentials:
+    """Gives the credentials of the current call, for who learns that they have to be checked again."""
+    return _credentials.get()
+
+
+def set_current_caller(principal: Principal, credentials: Credentials) -> None:
     """Sets the caller of the current call; never reset, as each call runs in a context of its own."""
     _principal.set(principal)
+    _credentials.set(credentials)
 
 
 def parse_credentials(metadata: Iterable[tuple[str, str | bytes]]) -> Credentials:

@@ -176,8 +176,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _around(self, details: grpc.HandlerCallDetails, context: Context) -> AsyncIterator[None]:
         if not _is_open(details.method):
-            principal = await self._authenticate(auth.parse_credentials(details.invocation_metadata))
-            auth.set_current_principal(principal)
+            credentials = auth.parse_credentials(details.invocation_metadata)
+            principal = await self._authenticate(credentials)
+            auth.set_current_caller(principal, credentials)
             structlog.contextvars.bind_contextvars(client_id=principal.client_id)
             if principal.user_id:
                 structlog.contextvars.bind_contextvars(user_id=principal.user_id)

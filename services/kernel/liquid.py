@@ -108,6 +108,17 @@ def check(source: str) -> None:
             raise TemplateError(f"unknown filter '{filter_name}'", line=line, column=column)
 
 
+@lru_cache(maxsize=4096)
+def roots(source: str) -> frozenset[str]:
+    """Gives the names that a template reads at the root of its values; none for one that does not parse."""
+    if "{{" not in source and "{%" not in source:
+        return frozenset()
+    try:
+        return frozenset(_parse(source, autoescape=False).analyze().globals)
+    except TemplateError:
+        return frozenset()
+
+
 def render(source: str, values: Mapping[str, object], *, autoescape: bool) -> str:
     """Renders a template; a variable that is not in ``values`` renders as nothing.
 

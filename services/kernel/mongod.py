@@ -23,6 +23,7 @@ from services.kernel.mongod_binary import LocalMongodError, find_binary, why_it_
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from collections.abc import Sequence
     from types import TracebackType
 
 HOST = "127.0.0.1"
@@ -40,14 +41,18 @@ class LocalMongod:
         data_dir: Where data, log and lock are kept; made if it is not there. One process at a time may use it.
         port: 0 takes a free one at the first start and keeps it.
         binary: The mongod to run; else the one on PATH, else the one that the ``local`` extra installs.
+        extra_args: What else it is started with.
     """
 
-    def __init__(self, data_dir: Path, *, port: int = 0, binary: str | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *, port: int = 0, binary: str | None = None, extra_args: Sequence[str] = ()
+    ) -> None:
         self._data_dir = data_dir.resolve()
         self._db_path = self._data_dir / "mongod"
         self._log_path = self._data_dir / "mongod.log"
         self._output_path = self._data_dir / "mongod.out"
         self._given_binary = binary
+        self._extra_args = extra_args
         self._process: Process | None = None
         self._lock: IO[str] | None = None
         self.port = port
@@ -146,6 +151,7 @@ class LocalMongod:
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             # Nobody can take over from a single member, so nobody is waited for.
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
+            *self._extra_args,
         ]
         with self._output_path.open("wb") as output:
             try:

@@ -8,6 +8,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from carillon.v1 import failure_pb2
 from services.kernel import errors
 
 if TYPE_CHECKING:
@@ -49,6 +50,21 @@ def to_status(error: errors.DomainError, *, call_id: str) -> status_pb2.Status:
         _error_info(error.reason, error.metadata | {"call_id": call_id}),
         *_details(error),
     )
+
+
+def to_failure(error: errors.DomainError) -> failure_pb2.Failure:
+    """Makes what a caller gets for one item of a batch that fails alone: the same, in the contract's own terms."""
+    failure = failure_pb2.Failure(
+        code=to_code(error).value[0], reason=error.reason, message=_shorten(error.message, _MAX_MESSAGE_BYTES)
+    )
+    if isinstance(error, errors.InvalidArgument):
+        failure.field_violations.extend(
+            failure_pb2.FieldViolation(field=one.field, description=one.description, reason=one.reason)
+            for one in _field_violations(error.violations)
+        )
+    if isinstance(error, errors.LimitExceeded | errors.Unavailable):
+        failure.retry_delay.FromTimedelta(error.retry_after)
+    return failure
 
 
 def internal_status(call_id: str) -> status_pb2.Status:

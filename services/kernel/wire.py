@@ -82,12 +82,21 @@ def from_timestamp(timestamp: Timestamp, violations: Violations, *, field: str) 
     return time
 
 
-def struct_to_dict(struct: Struct, violations: Violations, *, field: str) -> dict[str, Json]:
+def struct_to_dict(
+    struct: Struct, violations: Violations, *, field: str, imprecise: list[str] | None = None
+) -> dict[str, Json]:
     """Gives the free data of a Struct: at most 32 levels, finite numbers, no NUL in a key.
 
     By hand, since json_format takes twice as long and answers whole numbers as floats, which Liquid prints as ``3.0``.
+
+    Args:
+        struct: What came.
+        violations: Where what is wrong is recorded.
+        field: Where it stands in the request.
+        imprecise: Where the paths of whole numbers are put that a double may not have carried exactly.
     """
-    return _object(struct, violations, field, depth=1)
+    reader = _StructReader(violations, [] if imprecise is None else imprecise)
+    return reader.read_object(struct, field, depth=1)
 
 
 def refuse_unbuilt(message: Message, names: Collection[str], violations: Violations, *, prefix: str = "") -> None:
@@ -97,44 +106,53 @@ def refuse_unbuilt(message: Message, names: Collection[str], violations: Violati
             violations.add(prefix + descriptor.name, "is not supported yet; leave it out", "NOT_SUPPORTED_YET")
 
 
-def _object(struct: Struct, violations: Violations, path: str, *, depth: int) -> dict[str, Json]:
-    if depth > MAX_DEPTH:
-        violations.add(path, f"must not be nested deeper than {MAX_DEPTH} levels", "TOO_DEEP")
-        return {}
+class _StructReader:
+    def __init__(self, violations: Violations, imprecise: list[str]) -> None:
+        self._violations = violations
+        self._imprecise = imprecise
 
-    result: dict[str, Json] = {}
-    for key, value in struct.fields.items():
-        if "\0" in key:
-            violations.add(path, "must not have a key that contains a NUL character", "INVALID_CHARACTERS")
-        else:
-            result[key] = _value(value, violations, f"{path}.{key[:_KEY_IN_PATH]}", depth=depth)
-    return result
+    def read_object(self, struct: Struct, path: str, *, depth: int) -> dict[str, Json]:
+        if depth > MAX_DEPTH:
+            self._refuse_depth(path)
+            return {}
 
+        result: dict[str, Json] = {}
+        for key, value in struct.fields.items():
+            if "\0" in key:
+                problem = "must not have a key that contains a NUL character"
+                self._violations.add(path, problem, "INVALID_CHARACTERS")
+            else:
+                result[key] = self._read_value(value, f"{path}.{key[:_KEY_IN_PATH]}", depth=depth)
+        return result
 
-def _value(value: Value, violations: Violations, path: str, *, depth: int) -> Json:
-    match value.WhichOneof("kind"):
-        case "string_value":
-            return value.string_value
-        case "number_value":
-            return _number(value.number_value, violations, path)
-        case "bool_value":
-            return value.bool_value
-        case "struct_value":
-            return _object(value.struct_value, violations, path, depth=depth + 1)
-        case "list_value" if depth < MAX_DEPTH:
-            items = value.list_value.values
-            return [_value(item, violations, f"{path}[{i}]", depth=depth + 1) for i, item in enumerate(items)]
-        case "list_value":
-            violations.add(path, f"must not be nested deeper than {MAX_DEPTH} levels", "TOO_DEEP")
-            return None
-        case _:
-            return None
+    def _read_value(self, value: Value, path: str, *, depth: int) -> Json:
+        match value.WhichOneof("kind"):
+            case "string_value":
+                return value.string_value
+            case "number_value":
+                return self._read_number(value.number_value, path)
+            case "bool_value":
+                return value.bool_value
+            case "struct_value":
+                return self.read_object(value.struct_value, path, depth=depth + 1)
+            case "list_value" if depth < MAX_DEPTH:
+                items = value.list_value.values
+                return [self._read_value(item, f"{path}[{i}]", depth=depth + 1) for i, item in enumerate(items)]
+            case "list_value":
+                self._refuse_depth(path)
+                return None
+            case _:
+                return None
 
+    def _read_number(self, number: float, path: str) -> int | float:
+        if not math.isfinite(number):
+            self._violations.add(path, "must be a finite number, not NaN or an infinity", "NOT_FINITE")
+            return 0
+        if number.is_integer() and abs(number) <= MAX_EXACT_INTEGER:
+            return int(number)
+        if number.is_integer():
+            self._imprecise.append(path)
+        return number
 
-def _number(number: float, violations: Violations, path: str) -> int | float:
-    if not math.isfinite(number):
-        violations.add(path, "must be a finite number, not NaN or an infinity", "NOT_FINITE")
-        return 0
-    if number.is_integer() and abs(number) <= MAX_EXACT_INTEGER:
-        return int(number)
-    return number
+    def _refuse_depth(self, path: str) -> None:
+        self._violations.add(path, f"must not be nested deeper than {MAX_DEPTH} levels", "TOO_DEEP")

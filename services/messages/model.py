@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from services.kernel.errors import NotFound
+from services.kernel.vocabulary import Channel
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from services.kernel.vocabulary import Channel, Priority
+    from services.kernel.vocabulary import Priority
     from services.notifications.model import Content
 
 
@@ -40,6 +43,8 @@ class SkipReason(enum.StrEnum):
 class WarningCode(enum.StrEnum):
     """What kind of thing a warning points at."""
 
+    MERGE_TAG_MISSING = "MERGE_TAG_MISSING"
+    NUMBER_PRECISION_LOST = "NUMBER_PRECISION_LOST"
     INVALID_ADDRESS = "INVALID_ADDRESS"
     INVALID_TIMEZONE = "INVALID_TIMEZONE"
     TEMPLATE_NOT_FOUND = "TEMPLATE_NOT_FOUND"
@@ -66,6 +71,12 @@ class Delivery:
     content: Content | None = None
     address: str = ""
     """The address that came with the send; empty: the profile's, read at each attempt."""
+
+    next_time: datetime | None = None
+    """When the next attempt is due; absent: none is."""
+
+    update_time: datetime | None = None
+    """When the state last changed; absent: when the message was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +116,52 @@ class Message:
     """Absent where INAPP_WEB was skipped."""
 
     request: bytes
-    """The SendRequest as it came, for the log."""
+    """The SendRequest as it came, without its request_id, for the log."""
+
+    request_id: str = ""
+    """What makes a repetition of the send harmless; empty: nothing does."""
+
+    request_hash: bytes = b""
+    """SHA-256 of `request`: tells a repetition from another send under the same request_id."""
+
+    category: str = ""
+    """The definition's, when it was sent."""
+
+    section: str = ""
 
     @property
     def is_due(self) -> bool:
         """Whether a delivery waits for its first attempt."""
         return any(delivery.state is DeliveryState.PENDING for delivery in self.deliveries)
+
+
+def message_deleted(tracking_id: str) -> NotFound:
+    """Makes the error for a repetition of a send whose message was deleted since: it brings nothing back."""
+    return NotFound("message", tracking_id, reason="MESSAGE_DELETED")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """What is left of an earlier send under a request_id."""
+
+    tracking_id: str
+    request_hash: bytes
+    is_deleted: bool
+    """Whether the message was deleted; then only this is left of it."""
+
+    has_item: bool
+    deliveries: tuple[Delivery, ...]
+    """As they stand now, without content."""
+
+    warnings: tuple[SendWarning, ...]
+
+
+def as_answered(delivery: Delivery) -> Delivery:
+    """Gives a delivery as the send's answer had it: what happens to one afterwards never makes or undoes a skip."""
+    if delivery.state is DeliveryState.SKIPPED:
+        return delivery
+    first = DeliveryState.DELIVERED if delivery.channel is Channel.INAPP_WEB else DeliveryState.PENDING
+    return replace(delivery, state=first)
 
 
 @dataclass(frozen=True, slots=True)

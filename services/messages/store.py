@@ -17,17 +17,35 @@ import bson
 from bson import MaxKey, MinKey, Timestamp
 from bson.raw_bson import RawBSONDocument
 
+from services.kernel.coalesce import Coalescer
 from services.kernel.errors import FieldViolation, InvalidArgument
-from services.kernel.mongo import deadline, translate_errors
-from services.messages.model import DeliveryState, Retraction, optional_fields
+from services.kernel.mongo import deadline, raise_if_cancelled, translate_errors
+from services.kernel.vocabulary import Channel, Priority
+from services.messages.entry import message_not_found
+from services.messages.inserts import Inserted, insert_all
+from services.messages.model import (
+    Delivery,
+    DeliveryState,
+    Retraction,
+    SendWarning,
+    SkipReason,
+    StoredRequest,
+    WarningCode,
+    message_deleted,
+    optional_fields,
+)
+from services.messages.sources import TRACKING_INDEX
 from services.notifications.store import content_to_document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+    from types import TracebackType
+    from typing import Self
 
     from pymongo.asynchronous.database import AsyncDatabase
 
-    from services.messages.model import Delivery, InboxItem, Message, RetractionFilter
+    from services.messages.model import InboxItem, Message, RetractionFilter
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 # A browser that was away for up to 30 days is told what was taken back meanwhile.
@@ -36,6 +54,9 @@ _TOMBSTONE = timedelta(days=31)
 _SLICE = 500
 
 _LIVE_INDEX = "live"
+_REQUEST_INDEX = "request"
+# What is left of a deleted message, for as long as it would have been kept.
+_KEPT = frozenset({"_id", "request_id", "request_hash", "expire_time", "changed", "inapp"})
 
 
 class MessageStore:
@@ -43,6 +64,16 @@ class MessageStore:
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self._collection = database.messages
+        self._inserts = Coalescer[RawBSONDocument, Inserted](self._insert_all)
+
+    async def __aenter__(self) -> Self:
+        await self._inserts.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._inserts.__aexit__(kind, error, traceback)
 
     async def ensure_indexes(self) -> None:
         """Creates what `retract` finds items by, and what lets messages expire."""
@@ -51,27 +82,53 @@ class MessageStore:
             [("_id.e", 1), ("_id.u", 1), ("notification_id", 1)], name=_LIVE_INDEX, partialFilterExpression=visible
         )
         await self._collection.create_index("expire_time", name="ttl", expireAfterSeconds=0)
+        await self._collection.create_index(
+            [("_id.e", 1), ("_id.u", 1), ("request_id", 1)],
+            name=_REQUEST_INDEX,
+            unique=True,
+            partialFilterExpression={"request_id": {"$exists": True}},
+        )
 
-    async def insert(self, message: RawBSONDocument) -> None:
-        """Stores a message, as `encode` gives it; once this returns it survives the loss of a machine.
+    async def insert(self, message: RawBSONDocument) -> Inserted:
+        """Stores a message, as `encode` gives it, together with all that are in flight.
 
-        A write that the driver repeats after a lost answer is stored once: its ``_id`` was chosen before.
+        Once this returns a majority has it on disk. What is repeated after a lost answer is stored once: its ``_id``
+        was chosen before, and a second message under its request_id is refused by the index.
+
+        Raises:
+            LimitExceeded: If too many wait; nothing is stored then.
+            Unavailable: If nobody knows whether it is stored.
         """
+        return await self._inserts.submit(message, size=len(message.raw))
+
+    async def find_request(self, client_id: str, user_id: str, request_id: str) -> StoredRequest | None:
+        """Gives what a send under this request_id has stored, or None."""
+        query = {"_id.e": client_id, "_id.u": user_id, "request_id": request_id}
+        fields = {"request_hash": 1, "deleted": 1, "warnings": 1, "changed": 1}
+        fields |= {f"deliveries.{name}": 1 for name in ("channel", "state", "reason", "detail")}
         with translate_errors(), deadline():
-            await self._collection.insert_one(message)
+            document = await self._collection.find_one(query, fields, hint=_REQUEST_INDEX)
+        return _to_stored_request(document) if document else None
+
+    async def _insert_all(self, messages: Sequence[RawBSONDocument]) -> list[Inserted | Exception]:
+        return await insert_all(self._collection, messages, request_index=_REQUEST_INDEX)
 
     async def retract(
         self, client_id: str, user_id: str, selected: RetractionFilter, now: datetime, *, cancel_deliveries: bool
     ) -> Retraction:
         """Takes items back, live; what is left of one tells browsers that were away, and costs no list anything."""
         query = {"_id.e": client_id, "_id.u": user_id, **_narrow(selected)}
+        index = _LIVE_INDEX
+        if selected.tracking_ids:
+            query["_id"] = {"$in": [{"e": client_id, "u": user_id, "m": one} for one in selected.tracking_ids]}
+            index = "_id_"
         cancelled_count = 0
         with translate_errors(), deadline():
             if cancel_deliveries:
                 cancelled_count = await self._cancel(query, now)
 
             retracted_count = 0
-            visible = self._collection.find(query | {"inapp.box": {"$exists": True}}, {"_id": 1}).hint(_LIVE_INDEX)
+            visible = self._collection.find(query | {"inapp.box": {"$exists": True}}, {"_id": 1}).hint(index)
             ids = [document["_id"] async for document in visible]
             for start in range(0, len(ids), _SLICE):
                 result = await self._collection.update_many(
@@ -93,7 +150,7 @@ class MessageStore:
         # By `_id`, in which all of a user lies together: an index for this alone would cost every send a write.
         user = {"e": query["_id.e"], "u": query["_id.u"]}
         of_user = {"$gt": user | {"m": MinKey()}, "$lt": user | {"m": MaxKey()}}
-        waiting = query | {"_id": of_user, "due_time": {"$exists": True}, "deliveries.state": pending}
+        waiting = {"_id": of_user} | query | {"due_time": {"$exists": True}, "deliveries.state": pending}
         cancelled_count = 0
         async for document in self._collection.find(waiting, {"deliveries": 1}).hint("_id_"):
             states = [delivery["state"] for delivery in document["deliveries"]]
@@ -107,6 +164,29 @@ class MessageStore:
             )
             cancelled_count += states.count(pending) * result.modified_count
         return cancelled_count
+
+    async def delete(self, client_id: str, tracking_id: str, now: datetime) -> None:
+        """Deletes every trace of a message but that it was; its item disappears live, what waits is never sent.
+
+        Raises:
+            NotFound: If the environment does not have it, or does not have it any more.
+        """
+        with translate_errors(), deadline():
+            while True:
+                raise_if_cancelled()
+                query = {"_id.e": client_id, "_id.m": tracking_id}
+                document = await self._collection.find_one(query, hint=TRACKING_INDEX)
+                if document is None:
+                    raise message_not_found(tracking_id)
+                if document.get("deleted"):
+                    raise message_deleted(tracking_id)
+                result = await self._collection.update_one(
+                    # As it was read: a mark that came in between would leave its trace.
+                    {"_id": document["_id"], "changed": document.get("changed"), "deleted": {"$exists": False}},
+                    _deletion(document, now),
+                )
+                if result.modified_count:
+                    return
 
 
 def encode(message: Message) -> RawBSONDocument:
@@ -122,12 +202,44 @@ def encode(message: Message) -> RawBSONDocument:
     return RawBSONDocument(encoded)
 
 
+def _to_stored_request(document: dict[str, Any]) -> StoredRequest:
+    return StoredRequest(
+        tracking_id=document["_id"]["m"],
+        request_hash=document["request_hash"],
+        is_deleted=document.get("deleted", False),
+        has_item="changed" in document,
+        deliveries=tuple(
+            Delivery(
+                Channel(delivery["channel"]),
+                DeliveryState(delivery["state"]),
+                SkipReason(delivery["reason"]) if "reason" in delivery else None,
+                delivery.get("detail", ""),
+            )
+            for delivery in document.get("deliveries", ())
+        ),
+        warnings=tuple(
+            SendWarning(WarningCode(warning["code"]), warning["field"], warning["text"])
+            for warning in document.get("warnings", ())
+        ),
+    )
+
+
+def _deletion(document: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Gives the update that leaves what a late repetition is known by, and what tells browsers that were away."""
+    # A lease may have been taken since the document was read.
+    gone = (document.keys() - _KEPT) | {"due_time", "lease"}
+    update: dict[str, Any] = {"$set": {"deleted": True}}
+    if inapp := document.get("inapp"):
+        gone |= {f"inapp.{name}" for name in inapp.keys() - {"retract_time", "unread"}}
+        update["$set"] |= {"inapp.retract_time": now, "inapp.unread": False}
+        update |= {"$max": {"expire_time": now + _TOMBSTONE}, "$currentDate": {"changed": {"$type": "timestamp"}}}
+    return update | {"$unset": dict.fromkeys(sorted(gone), "")}
+
+
 def _narrow(selected: RetractionFilter) -> dict[str, Any]:
     query: dict[str, Any] = {}
     if selected.notification_id:
         query["notification_id"] = selected.notification_id
-    if selected.tracking_ids:
-        query["_id.m"] = {"$in": list(selected.tracking_ids)}
     if selected.group_id:
         query["group_id"] = selected.group_id
     if selected.part_ids:
@@ -146,6 +258,8 @@ def _to_document(message: Message) -> dict[str, Any]:
             secondary_id=message.secondary_id,
             group_id=message.group_id,
             tags=list(message.tags),
+            category=message.category,
+            section=message.section,
         ),
         "priority": message.priority.value,
         "create_time": message.create_time,
@@ -156,10 +270,12 @@ def _to_document(message: Message) -> dict[str, Any]:
         ],
         "request": message.request,
     }
+    if message.request_id:
+        document |= {"request_id": message.request_id, "request_hash": message.request_hash}
     if message.item:
         document |= {"changed": Timestamp(0, 0), "inapp": _item_to_document(message.item)}
     if message.is_due:
-        document |= {"lane": 0, "due_time": message.create_time}
+        document |= {"lane": int(message.priority is Priority.LOW), "due_time": message.create_time}
     return document
 
 

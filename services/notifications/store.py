@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from services.kernel.errors import Conflict
 from services.kernel.mongo import deadline, translate_errors
 from services.kernel.vocabulary import Channel, DeliveryOption, Priority
-from services.notifications.model import Action, ChannelSettings, Content, Notification, Template
+from services.notifications.model import (
+    Action,
+    ChannelSettings,
+    Content,
+    Notification,
+    Template,
+    notification_not_found,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
 
     from services.environments.store import EnvironmentStore
     from services.kernel.paging import PositionValue
+    from services.sub_notifications.store import SubNotificationStore
 
 _INDEX = "catalogue"
 
@@ -24,9 +32,15 @@ _INDEX = "catalogue"
 class NotificationStore:
     """Reads and writes definitions."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], environments: EnvironmentStore) -> None:
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        environments: EnvironmentStore,
+        sub_notifications: SubNotificationStore,
+    ) -> None:
         self._collection = database.notifications
         self._environments = environments
+        self._sub_notifications = sub_notifications
 
     async def ensure_indexes(self) -> None:
         """Creates what `page` reads by."""
@@ -46,12 +60,17 @@ class NotificationStore:
         return {document["_id"]["n"]: _to_model(document) for document in documents}
 
     async def page(self, client_id: str, *, after: PositionValue | None, limit: int) -> list[Notification]:
-        """Gives up to ``limit`` definitions by id, those after one id."""
+        """Gives up to ``limit`` definitions by id, those after one id, without their templates."""
         query: dict[str, Any] = {"_id.e": client_id}
         if after is not None:
             query["_id.n"] = {"$gt": after}
         with translate_errors(), deadline():
-            found = self._collection.find(query).sort([("_id.e", 1), ("_id.n", 1)]).limit(limit).hint(_INDEX)
+            found = (
+                self._collection.find(query, {"templates": 0})
+                .sort([("_id.e", 1), ("_id.n", 1)])
+                .limit(limit)
+                .hint(_INDEX)
+            )
             return [_to_model(document) async for document in found]
 
     async def put(self, client_id: str, notification: Notification, *, expected_etag: str) -> Notification:
@@ -70,12 +89,7 @@ class NotificationStore:
 
         async def write(session: AsyncClientSession) -> dict[str, Any]:
             stored = await self._collection.find_one({"_id": key}, {"etag": 1, "create_time": 1}, session=session)
-            if expected_etag and expected_etag != (stored or {}).get("etag"):
-                raise Conflict(
-                    "the definition was changed or deleted in between; get it again, and put it with its new etag",
-                    reason="ETAG_MISMATCH",
-                    metadata={"etag": (stored or {}).get("etag", "")},
-                )
+            _check_etag(expected_etag, stored)
             create_time = stored["create_time"] if stored else notification.update_time
             replacement = {"_id": key, **document, "create_time": create_time}
             await self._collection.replace_one({"_id": key}, replacement, upsert=True, session=session)
@@ -83,9 +97,43 @@ class NotificationStore:
 
         return _to_model(await self._environments.raising_version(client_id, write))
 
+    async def delete(self, client_id: str, notification_id: str, *, expected_etag: str) -> None:
+        """Deletes a definition with its parts.
+
+        Args:
+            client_id: The environment.
+            notification_id: The definition.
+            expected_etag: The etag that is deleted; empty: whatever is there.
+
+        Raises:
+            NotFound: If it is not there.
+            Conflict: If another definition is there than the one expected.
+        """
+        key = _key(client_id, notification_id)
+
+        async def write(session: AsyncClientSession) -> None:
+            stored = await self._collection.find_one_and_delete({"_id": key}, {"etag": 1}, session=session)
+            if stored is None:
+                raise notification_not_found(notification_id)
+            # What is raised here takes the deletion back.
+            _check_etag(expected_etag, stored)
+            await self._sub_notifications.delete_all(client_id, notification_id, session)
+
+        await self._environments.raising_version(client_id, write)
+
 
 def _key(client_id: str, notification_id: str) -> dict[str, str]:
     return {"e": client_id, "n": notification_id}
+
+
+def _check_etag(expected: str, stored: dict[str, Any] | None) -> None:
+    etag = stored["etag"] if stored else ""
+    if expected and expected != etag:
+        raise Conflict(
+            "the definition was changed or deleted in between; get it again, and repeat the call with its new etag",
+            reason="ETAG_MISMATCH",
+            metadata={"etag": etag},
+        )
 
 
 def _to_document(notification: Notification) -> dict[str, Any]:
@@ -129,7 +177,7 @@ def _to_model(document: dict[str, Any]) -> Notification:
         ),
         templates=tuple(
             Template(template["id"], template["language"], content_from_document(template))
-            for template in document["templates"]
+            for template in document.get("templates", ())
         ),
         disabled=document["disabled"],
         category=document["category"],

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING
 
 from carillon.v1 import channel_pb2, preferences_pb2
 from services.kernel import validation
-from services.kernel.vocabulary import Channel, DeliveryOption
+from services.kernel.vocabulary import DeliveryOption
 from services.kernel.wire import to_timestamp
 from services.notifications.convert import CHANNELS, OPTIONS
-from services.preferences.model import MAX_PREFERENCES, Choices, Key, Preference
+from services.preferences.model import MAX_PREFERENCES, Choices, Key, Preference, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from services.kernel.validation import Violations
+    from services.kernel.vocabulary import Channel
     from services.notifications.model import Notification
     from services.sub_notifications.model import SubNotification
-
-_CHANNEL_ORDER = {channel: i for i, channel in enumerate(Channel)}
 
 
 def preferences_from_proto(
@@ -46,7 +45,7 @@ def preferences_from_proto(
         if preference.key in found:
             violations.add(path, "is for the same notification, sub-notification and channel as another", "DUPLICATE")
         found[preference.key] = preference
-    return sorted(found.values(), key=_order)
+    return in_order(found.values())
 
 
 def preference_to_proto(preference: Preference) -> preferences_pb2.Preference:
@@ -140,8 +139,3 @@ def _check_offered(
         if channel in (None, settings.channel) and option not in settings.offered_delivery_options:
             offered = ", ".join(settings.offered_delivery_options)
             violations.add(field, f"is {option}, but {settings.channel} offers only {offered}", "NOT_OFFERED")
-
-
-def _order(preference: Preference) -> tuple[str, str, int]:
-    channel = _CHANNEL_ORDER[preference.channel] if preference.channel else -1
-    return preference.notification_id, preference.sub_notification_id, channel

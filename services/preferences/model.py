@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.kernel.errors import FieldViolation, InvalidArgument
 from services.kernel.vocabulary import Channel, DeliveryOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MAX_PREFERENCES = 1000
 
 Key = tuple[str, str, Channel | None]
+
+_CHANNEL_ORDER = {channel: i for i, channel in enumerate(Channel)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,36 @@ class Choices:
     def _exact(self, notification_id: str, sub_notification_id: str, channel: Channel) -> DeliveryOption | None:
         for_channel = self._options.get((notification_id, sub_notification_id, channel))
         return for_channel or self._options.get((notification_id, sub_notification_id, None))
+
+
+def in_order(preferences: Iterable[Preference]) -> list[Preference]:
+    """Gives choices as they are stored and answered: by notification, part and channel, all channels first."""
+
+    def place(preference: Preference) -> tuple[str, str, int]:
+        channel = _CHANNEL_ORDER[preference.channel] if preference.channel else -1
+        return preference.notification_id, preference.sub_notification_id, channel
+
+    return sorted(preferences, key=place)
+
+
+def patched(stored: Sequence[Preference], given: Sequence[Preference]) -> list[Preference]:
+    """Gives the stored choices with the given ones added, or in place of those for the same thing.
+
+    Raises:
+        InvalidArgument: If they are more than a user may have.
+    """
+    choices = {preference.key: preference for preference in (*stored, *given)}
+    if len(choices) > MAX_PREFERENCES:
+        problem = f"must leave the user with at most {MAX_PREFERENCES} choices, but with these are {len(choices)}"
+        raise InvalidArgument([FieldViolation("preferences", problem, "TOO_MANY")])
+    return in_order(choices.values())
+
+
+def without(stored: Sequence[Preference], notification_id: str, sub_notification_id: str) -> list[Preference]:
+    """Gives the choices that are left when those of a notification go, or those of one part of it."""
+    return [
+        preference
+        for preference in stored
+        if preference.notification_id != notification_id
+        or sub_notification_id not in ("", preference.sub_notification_id)
+    ]

@@ -10,9 +10,11 @@ from services.kernel.auth import current_principal, resolve_user_id
 from services.kernel.paging import decode_page_token, encode_page_token
 from services.kernel.validation import Violations
 from services.preferences import convert
-from services.preferences.model import MAX_PREFERENCES, Choices
+from services.preferences.model import MAX_PREFERENCES, Choices, Preference, patched, without
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
     from services.notifications.store import NotificationStore
@@ -78,13 +80,55 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
         principal = current_principal()
         violations = Violations()
         user_id = resolve_user_id(principal, request.user_id, violations)
-        # More are refused below; a request has room for so many that no query could name them.
-        named = {preference.notification_id for preference in request.preferences[:MAX_PREFERENCES]}
-        notifications = await self._notifications.get_many(principal.client_id, named)
-        preferences = convert.preferences_from_proto(request.preferences, notifications, violations)
+        preferences = await self._read(principal.client_id, request.preferences, violations)
         violations.raise_if_any()
 
         now = self._clock()
         await self._users.ensure(principal.client_id, user_id, now)
         await self._preferences.replace(principal.client_id, user_id, preferences, now)
         return preferences_pb2.SetPreferencesResponse(preferences=map(convert.preference_to_proto, preferences))
+
+    async def PatchPreferences(
+        self, request: preferences_pb2.PatchPreferencesRequest, context: Context
+    ) -> preferences_pb2.PatchPreferencesResponse:
+        """Adds or changes choices of a user."""
+        principal = current_principal()
+        violations = Violations()
+        user_id = resolve_user_id(principal, request.user_id, violations)
+        if not request.preferences:
+            violations.add("preferences", f"must be 1 to {MAX_PREFERENCES}, but are none", "REQUIRED")
+        given = await self._read(principal.client_id, request.preferences, violations)
+        violations.raise_if_any()
+
+        now = self._clock()
+        preferences = await self._preferences.change(
+            principal.client_id, user_id, lambda stored: patched(stored, given), now
+        )
+        await self._users.ensure(principal.client_id, user_id, now)
+        return preferences_pb2.PatchPreferencesResponse(preferences=map(convert.preference_to_proto, preferences))
+
+    async def DeletePreferences(
+        self, request: preferences_pb2.DeletePreferencesRequest, context: Context
+    ) -> preferences_pb2.DeletePreferencesResponse:
+        """Forgets choices of a user."""
+        principal = current_principal()
+        violations = Violations()
+        user_id = resolve_user_id(principal, request.user_id, violations)
+        notification_id = validation.lookup_id(request.notification_id, violations, field="notification_id")
+        sub_id = validation.text(
+            request.sub_notification_id, violations, field="sub_notification_id", max_bytes=validation.MAX_ID_BYTES
+        )
+        violations.raise_if_any()
+
+        preferences = await self._preferences.change(
+            principal.client_id, user_id, lambda stored: without(stored, notification_id, sub_id), self._clock()
+        )
+        return preferences_pb2.DeletePreferencesResponse(preferences=map(convert.preference_to_proto, preferences))
+
+    async def _read(
+        self, client_id: str, protos: Sequence[preferences_pb2.Preference], violations: Violations
+    ) -> list[Preference]:
+        # More are refused; a request has room for so many that no query could name them.
+        named = {preference.notification_id for preference in protos[:MAX_PREFERENCES]}
+        notifications = await self._notifications.get_many(client_id, named)
+        return convert.preferences_from_proto(protos, notifications, violations)

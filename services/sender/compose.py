@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from services.kernel.vocabulary import Channel
 from services.messages.model import Delivery, DeliveryState, InboxItem, Message, SendWarning, WarningCode
 from services.sender.plan import SkippedChannel
-from services.sender.render import RenderError, render, template_values
+from services.sender.render import RenderError, render, template_values, used_roots
 from services.users.model import merged
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def compose(
     """Makes the message of a plan with every planned channel rendered, so that the log shows what was sent."""
     values = template_values(send.merge_tags, merged(send.user, profile))
     deliveries = [_deliver(channel, send, values) for channel in planned.channels]
-    warnings = [*send.warnings, *planned.warnings]
+    warnings = [*send.warnings, *planned.warnings, *_missing_merge_tags(planned, values)]
     if all(delivery.state is DeliveryState.SKIPPED for delivery in deliveries):
         text = "every channel was skipped; the deliveries say why"
         warnings.append(SendWarning(WarningCode.ALL_CHANNELS_SKIPPED, "", text))
@@ -69,6 +69,10 @@ def compose(
         if inapp
         else None,
         request=send.request,
+        request_id=send.request_id,
+        request_hash=send.request_hash,
+        category=notification.category,
+        section=notification.section,
     )
 
 
@@ -83,3 +87,17 @@ def _deliver(planned: PlannedChannel | SkippedChannel, send: Send, values: Mappi
     # The item is in the inbox as soon as the message is stored; everything else waits for its provider.
     state = DeliveryState.DELIVERED if channel is Channel.INAPP_WEB else DeliveryState.PENDING
     return Delivery(channel, state, content=content, address=planned.address)
+
+
+def _missing_merge_tags(planned: Plan, values: Mapping[str, object]) -> list[SendWarning]:
+    """Gives a warning for each name that a chosen template reads and nobody gave a value for."""
+    contents = [one.template.content for one in planned.channels if not isinstance(one, SkippedChannel)]
+    missing = {name for content in contents for name in used_roots(content)} - values.keys()
+    return [
+        SendWarning(
+            WarningCode.MERGE_TAG_MISSING,
+            f"merge_tags.{name}",
+            f"the templates use '{name}', which merge_tags does not have; it was rendered as nothing",
+        )
+        for name in sorted(missing)
+    ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from carillon.v1 import sender_pb2
 from services.kernel import validation
 from services.kernel.wire import refuse_unbuilt, struct_to_dict
 from services.messages.convert import delivery_to_proto, warning_to_proto
-from services.messages.model import RetractionFilter
+from services.messages.model import RetractionFilter, SendWarning, WarningCode, as_answered
 from services.notifications.convert import CHANNELS, PRIORITIES
 from services.sender.model import Send
 from services.users.convert import sent_user_from_proto
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
 
     from services.kernel.validation import Violations
     from services.kernel.vocabulary import Channel, Json
-    from services.messages.model import Message
+    from services.messages.model import Message, StoredRequest
 
 MAX_MERGE_TAGS_BYTES = 150 * 1024
 MAX_MERGE_TAGS = 1000
+MAX_PRECISION_WARNINGS = 20
 MAX_EXTRA_BYTES = 16 * 1024
 MAX_REPLACEMENTS = 100
 MAX_REPLACE_KEY_BYTES = 1024
@@ -33,8 +36,8 @@ MAX_TAGS = 20
 MAX_FORCE_CHANNELS = 100
 MAX_TRACKING_IDS = 1000
 
+_REQUEST_ID = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?")
 _UNBUILT = (
-    "request_id",
     "options",
     "schedule_time",
     "schedule_local_time",
@@ -58,24 +61,42 @@ def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, re
     user, bad = sent_user_from_proto(proto.user, violations, region=region)
     if (size := proto.extra.ByteSize()) > MAX_EXTRA_BYTES:
         violations.add("extra", f"must be at most 16 KiB serialised, but is {size} bytes", "TOO_LARGE")
+    request_id = _request_id(proto.request_id, violations)
+    merge_tags, imprecise = merge_tags_from_proto(proto.merge_tags, violations)
+    # Out of what is hashed and kept: a repetition is the same request, and the log has the id beside it.
+    proto.ClearField("request_id")
+    request = proto.SerializeToString(deterministic=True)
     return Send(
         notification_id=validation.lookup_id(proto.notification_id, violations, field="notification_id"),
         user=user,
         bad_fields=frozenset(bad),
-        merge_tags=_merge_tags(proto.merge_tags, violations),
+        merge_tags=merge_tags,
         # Created after the answer where it is unknown, so it must be one that can be created.
         sub_notification_id=validation.created_id(proto.sub_notification_id, violations, field="sub_notification_id")
         if proto.sub_notification_id
         else "",
         template_id=_id(proto.template_id, "template_id", violations),
         force_channels=_channels(proto.force_channels, violations),
-        replace=_replace(proto.replace, violations),
+        replace=replacements_from_proto(proto.replace, violations),
         secondary_id=_id(proto.secondary_id, "secondary_id", violations),
         group_id=_id(proto.group_id, "group_id", violations),
         tags=_tags(proto.tags, violations),
         priority=PRIORITIES.optional(proto.priority, violations, field="priority"),
-        warnings=tuple(bad.values()),
-        request=proto.SerializeToString(deterministic=True),
+        warnings=(*bad.values(), *imprecise),
+        request=request,
+        request_id=request_id,
+        request_hash=sha256(request).digest() if request_id else b"",
+    )
+
+
+def replay_to_response(stored: StoredRequest) -> sender_pb2.SendResponse:
+    """Gives the answer that the first call under a request_id got, whatever became of the deliveries since."""
+    return sender_pb2.SendResponse(
+        tracking_id=stored.tracking_id,
+        item_id=stored.tracking_id if stored.has_item else "",
+        deliveries=[delivery_to_proto(as_answered(delivery)) for delivery in stored.deliveries],
+        warnings=map(warning_to_proto, stored.warnings),
+        replayed=True,
     )
 
 
@@ -108,18 +129,36 @@ def retraction_from_proto(proto: sender_pb2.RetractRequest, violations: Violatio
     )
 
 
+def _request_id(value: str, violations: Violations) -> str:
+    if value and not _REQUEST_ID.fullmatch(value):
+        violations.add("request_id", "must be 1 to 128 printable ASCII characters, for instance a UUID", "INVALID")
+    return value
+
+
 def _id(value: str, field: str, violations: Violations) -> str:
     return validation.text(value, violations, field=field, max_bytes=validation.MAX_ID_BYTES)
 
 
-def _merge_tags(proto: Struct, violations: Violations) -> dict[str, Json]:
+def merge_tags_from_proto(proto: Struct, violations: Violations) -> tuple[dict[str, Json], list[SendWarning]]:
+    """Reads the values that templates are given.
+
+    Returns:
+        The values, and a warning for each number that may not be what the caller meant, 20 at most.
+    """
     if (size := proto.ByteSize()) > MAX_MERGE_TAGS_BYTES:
         violations.add("merge_tags", f"must be at most 150 KB serialised, but is {size} bytes", "TOO_LARGE")
-        return {}
+        return {}, []
     if (count := len(proto.fields)) > MAX_MERGE_TAGS:
         violations.add("merge_tags", f"must have at most {MAX_MERGE_TAGS} keys, but has {count}", "TOO_MANY")
-        return {}
-    return struct_to_dict(proto, violations, field="merge_tags")
+        return {}, []
+    imprecise: list[str] = []
+    values = struct_to_dict(proto, violations, field="merge_tags", imprecise=imprecise)
+    return values, [_precision_warning(path) for path in imprecise[:MAX_PRECISION_WARNINGS]]
+
+
+def _precision_warning(path: str) -> SendWarning:
+    text = f"{path} is a whole number beyond 2^53, which may have lost digits on its way; send long ids as strings"
+    return SendWarning(WarningCode.NUMBER_PRECISION_LOST, path, text)
 
 
 def _channels(numbers: Sequence[int], violations: Violations) -> frozenset[Channel]:
@@ -130,7 +169,8 @@ def _channels(numbers: Sequence[int], violations: Violations) -> frozenset[Chann
     return frozenset(channel for channel in found if channel)
 
 
-def _replace(proto: Mapping[str, str], violations: Violations) -> dict[str, str]:
+def replacements_from_proto(proto: Mapping[str, str], violations: Violations) -> dict[str, str]:
+    """Reads what is replaced in rendered texts."""
     if len(proto) > MAX_REPLACEMENTS:
         violations.add("replace", f"must be at most {MAX_REPLACEMENTS} pairs, but are {len(proto)}", "TOO_MANY")
         return {}

@@ -37,4 +37,10 @@ class Send:
 
     warnings: tuple[SendWarning, ...]
     request: bytes
-    """The request as it came, for the log."""
+    """The request as it came, without its request_id, for the log."""
+
+    request_id: str = ""
+    """What makes a repetition harmless; empty: nothing does."""
+
+    request_hash: bytes = b""
+    """SHA-256 of `request`, where there is a request_id."""

@@ -71,7 +71,7 @@ def plan(
             notification, channel, template_id=send.template_id, languages=languages
         )
         if asked_in_vain:
-            warnings.append(_template_warning(send.template_id, channel, found_other=template is not None))
+            warnings.append(template_warning(send.template_id, channel, found_other=template is not None))
         if template is None:
             channels.append(SkippedChannel(channel, SkipReason.NO_TEMPLATE))
             continue
@@ -117,7 +117,8 @@ def _address(channel: Channel, send: Send, profile: User | None) -> tuple[SkipRe
     return (None if known else SkipReason.NO_ADDRESS), ""
 
 
-def _template_warning(template_id: str, channel: Channel, *, found_other: bool) -> SendWarning:
+def template_warning(template_id: str, channel: Channel, *, found_other: bool) -> SendWarning:
+    """Makes the warning for a template that was asked for and that a channel does not have."""
     instead = "its default template was used" if found_other else "and it has no default template either"
     text = f"{channel} has no template '{template_id}'; {instead}"
     return SendWarning(WarningCode.TEMPLATE_NOT_FOUND, "template_id", text)

@@ -40,6 +40,12 @@ def template_values(merge_tags: Mapping[str, object], user: User) -> dict[str, o
     return {"user": profile | {"properties": user.properties or {}}, **merge_tags}
 
 
+def used_roots(content: Content) -> frozenset[str]:
+    """Gives the names that the texts of a template read at the root of its values."""
+    buttons = [source for action in content.actions for source in (action.label, action.url)]
+    return frozenset().union(*map(liquid.roots, (*content.texts.values(), *buttons)))
+
+
 def render(content: Content, values: Mapping[str, object], replace: Mapping[str, str]) -> Content:
     """Renders the content of one channel.
 

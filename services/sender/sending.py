@@ -2,90 +2,128 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
 
-from services.kernel.errors import Unavailable
+from services.kernel.errors import FieldViolation, InvalidArgument, NotFound, Unavailable
+from services.messages.inserts import Inserted
+from services.messages.model import message_deleted
 from services.messages.store import encode
 from services.notifications.model import notification_not_found
-from services.preferences.model import Choices
 from services.sender.compose import compose
 from services.sender.plan import plan
 from services.users.model import has_news
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from services.environments.cache import Catalogue
     from services.environments.model import Environment
     from services.kernel.clock import Clock, IdSource
-    from services.messages.model import Message
+    from services.messages.model import Message, StoredRequest
     from services.messages.store import MessageStore
-    from services.notifications.store import NotificationStore
-    from services.preferences.store import PreferenceStore
     from services.sender.model import Send
+    from services.sender.reads import RecipientReads
     from services.sub_notifications.store import SubNotificationStore
     from services.users.model import User
     from services.users.store import UserStore
+
+    Readmit = Callable[[Environment | None], Environment]
 
 _log = structlog.get_logger(__name__)
 
 
 class Sending:
-    """Sends one notification to one user; knows the stores that a send reads and the one that it writes."""
+    """Sends one notification to one user; knows what a send reads and the store that it writes."""
 
     def __init__(
         self,
         *,
-        notifications: NotificationStore,
-        sub_notifications: SubNotificationStore,
-        users: UserStore,
-        preferences: PreferenceStore,
+        catalogue: Catalogue,
+        recipients: RecipientReads,
         messages: MessageStore,
+        users: UserStore,
+        sub_notifications: SubNotificationStore,
         clock: Clock,
         new_id: IdSource,
     ) -> None:
-        self._notifications = notifications
-        self._sub_notifications = sub_notifications
-        self._users = users
-        self._preferences = preferences
+        self._catalogue = catalogue
+        self._recipients = recipients
         self._messages = messages
+        self._users = users
+        self._sub_notifications = sub_notifications
         self._clock = clock
         self._new_id = new_id
 
-    async def send(self, send: Send, environment: Environment) -> Message:
+    async def send(self, send: Send, environment: Environment, readmit: Readmit) -> Message | StoredRequest:
         """Makes and stores the message; when this returns it is durable and its item visible.
 
+        Args:
+            send: What is asked for.
+            environment: The environment as it is held; read again where the recipient's read tells of a newer one.
+            readmit: Checks the caller again, against that newer one.
+
+        Returns:
+            The message, or what an earlier call under the same request_id has stored.
+
         Raises:
-            NotFound: If the notification is not defined.
+            NotFound: If the notification is not defined, or what the request_id stood for was deleted.
+            InvalidArgument: If the request_id stood for another request.
         """
+        try:
+            return await self._send(send, environment, readmit)
+        except (NotFound, InvalidArgument):
+            # What would fail now may have succeeded once: its repetition gets the answer of then.
+            if send.request_id and (stored := await self._find_request(send, environment.client_id)):
+                return stored
+            raise
+
+    async def _send(self, send: Send, environment: Environment, readmit: Readmit) -> Message | StoredRequest:
         client_id = environment.client_id
-        notification, profile, preferences = await asyncio.gather(
-            self._notifications.get(client_id, send.notification_id),
-            self._users.get(client_id, send.user.id),
-            self._preferences.get(client_id, send.user.id),
-        )
+        recipient = await self._recipients.read(client_id, send.user.id)
+        if recipient.version != environment.version:
+            environment = readmit(await self._catalogue.environment(client_id, version=recipient.version))
+        notification = await self._catalogue.definition(environment, send.notification_id)
         if notification is None:
             raise notification_not_found(send.notification_id)
 
         now = self._clock()
-        planned = plan(send, notification, profile, Choices(preferences), environment)
+        profile = recipient.profile
+        planned = plan(send, notification, profile, recipient.choices, environment)
         message = compose(send, planned, notification, profile, environment, tracking_id=self._new_id(), now=now)
         encoded = encode(message)
         if profile is None:
             # Before the message, so that whoever sees the message finds the user.
             await self._users.fill(client_id, send.user, now)
-        await self._messages.insert(encoded)
-        await self._courtesies(client_id, send, profile, now)
+        if await self._messages.insert(encoded) is Inserted.DUPLICATE_REQUEST:
+            stored = await self._find_request(send, client_id)
+            # Gone between the two: the user was deleted, and so nothing is remembered of the request.
+            return stored or await self._send(send, environment, readmit)
+        await self._courtesies(environment, send, profile, now)
         return message
 
-    async def _courtesies(self, client_id: str, send: Send, profile: User | None, now: datetime) -> None:
+    async def _find_request(self, send: Send, client_id: str) -> StoredRequest | None:
+        stored = await self._messages.find_request(client_id, send.user.id, send.request_id)
+        if stored is None:
+            return None
+        if stored.is_deleted:
+            raise message_deleted(stored.tracking_id)
+        if stored.request_hash != send.request_hash:
+            problem = "was used for another request of this user; give each request an id of its own"
+            raise InvalidArgument([FieldViolation("request_id", problem, "REUSED")], reason="REQUEST_ID_REUSED")
+        return stored
+
+    async def _courtesies(self, environment: Environment, send: Send, profile: User | None, now: datetime) -> None:
         """Does what the message, which is stored, does not depend on: nothing here may turn its OK into a failure."""
+        client_id = environment.client_id
+        part = (send.notification_id, send.sub_notification_id)
         try:
             if profile is not None and has_news(send.user, profile):
                 await self._users.fill(client_id, send.user, now)
-            if send.sub_notification_id:
-                await self._sub_notifications.ensure(client_id, send.notification_id, send.sub_notification_id, now)
+            if send.sub_notification_id and not self._catalogue.knows_part(environment, *part):
+                await self._sub_notifications.ensure(client_id, *part, now)
+                self._catalogue.learn_part(environment, *part)
         except Unavailable:
             _log.warning("send_courtesy_failed", client_id=client_id)

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from carillon.v1 import sender_pb2, sender_pb2_grpc
 from services.kernel import validation
-from services.kernel.auth import credentials_invalid, current_principal
+from services.kernel.auth import credentials_invalid, current_credentials, current_principal
 from services.kernel.validation import Violations
+from services.messages.model import StoredRequest
 from services.sender import convert
 
 if TYPE_CHECKING:
-    from services.environments.store import EnvironmentStore
+    from services.environments.authenticator import Authenticator
+    from services.environments.cache import Catalogue
+    from services.environments.model import Environment
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
     from services.messages.store import MessageStore
@@ -22,24 +25,31 @@ class SenderServicer(sender_pb2_grpc.SenderServicer):
     """Serves sends and retractions to backends."""
 
     def __init__(
-        self, sending: Sending, messages: MessageStore, environments: EnvironmentStore, *, clock: Clock
+        self,
+        sending: Sending,
+        messages: MessageStore,
+        catalogue: Catalogue,
+        authenticator: Authenticator,
+        *,
+        clock: Clock,
     ) -> None:
         self._sending = sending
         self._messages = messages
-        self._environments = environments
+        self._catalogue = catalogue
+        self._authenticator = authenticator
         self._clock = clock
 
     async def Send(self, request: sender_pb2.SendRequest, context: Context) -> sender_pb2.SendResponse:
         """Sends one notification to one user."""
-        environment = await self._environments.get(current_principal().client_id)
-        if environment is None:
-            # Deleted since the call was authenticated.
-            raise credentials_invalid()
+        environment = self._readmit(await self._catalogue.environment(current_principal().client_id))
         violations = Violations()
         send = convert.send_from_proto(request, violations, region=environment.default_region)
         violations.raise_if_any()
 
-        return convert.message_to_response(await self._sending.send(send, environment))
+        sent = await self._sending.send(send, environment, self._readmit)
+        if isinstance(sent, StoredRequest):
+            return convert.replay_to_response(sent)
+        return convert.message_to_response(sent)
 
     async def Retract(self, request: sender_pb2.RetractRequest, context: Context) -> sender_pb2.RetractResponse:
         """Takes items of one user back."""
@@ -58,3 +68,10 @@ class SenderServicer(sender_pb2_grpc.SenderServicer):
         return sender_pb2.RetractResponse(
             retracted_count=retraction.retracted_count, cancelled_count=retraction.cancelled_count
         )
+
+    def _readmit(self, environment: Environment | None) -> Environment:
+        """Checks the caller against an environment as it was just read."""
+        self._authenticator.check(current_credentials(), environment)
+        if environment is None:
+            raise credentials_invalid()
+        return environment

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.environments.store import EnvironmentStore
+    from services.kernel.paging import PositionValue
 
 _INDEX = "catalogue"
 
@@ -29,7 +30,7 @@ class SubNotificationStore:
         self._environments = environments
 
     async def ensure_indexes(self) -> None:
-        """Creates what `of_notifications` reads by."""
+        """Creates what the parts of a notification are read by."""
         await self._collection.create_index([("_id.e", 1), ("_id.n", 1), ("_id.s", 1)], name=_INDEX)
 
     async def of_notifications(
@@ -42,6 +43,23 @@ class SubNotificationStore:
             async for document in self._collection.find(query).sort([("_id.n", 1), ("_id.s", 1)]).hint(_INDEX):
                 found[document["_id"]["n"]].append(_to_model(document))
         return found
+
+    async def get(self, client_id: str, notification_id: str, sub_notification_id: str) -> SubNotification | None:
+        """Gives a part, or None."""
+        with translate_errors(), deadline():
+            document = await self._collection.find_one({"_id": _key(client_id, notification_id, sub_notification_id)})
+        return _to_model(document) if document else None
+
+    async def page(
+        self, client_id: str, notification_id: str, *, after: PositionValue | None, limit: int
+    ) -> list[SubNotification]:
+        """Gives up to ``limit`` parts of a notification by id, those after one id."""
+        query: dict[str, Any] = {"_id.e": client_id, "_id.n": notification_id}
+        if after is not None:
+            query["_id.s"] = {"$gt": after}
+        with translate_errors(), deadline():
+            found = self._collection.find(query).sort("_id.s", 1).limit(limit).hint(_INDEX)
+            return [_to_model(document) async for document in found]
 
     async def put(
         self, client_id: str, notification_id: str, sub_notification_id: str, title: str, now: datetime
@@ -81,6 +99,11 @@ class SubNotificationStore:
             return (await self._collection.delete_one({"_id": key}, session=session)).deleted_count
 
         return await self._environments.raising_version(client_id, write) == 1
+
+    async def delete_all(self, client_id: str, notification_id: str, session: AsyncClientSession) -> None:
+        """Deletes the parts of a notification in the transaction that deletes it."""
+        query = {"_id.e": client_id, "_id.n": notification_id}
+        await self._collection.delete_many(query, hint=_INDEX, session=session)
 
 
 def _key(client_id: str, notification_id: str, sub_notification_id: str) -> dict[str, str]:

@@ -19,15 +19,18 @@ from services.users.model import (
     PROFILE_TEXTS,
     PushToken,
     User,
+    UserFilter,
     WebPushSubscription,
     can_encrypt,
+    fold_email,
     is_email,
     to_e164,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from carillon.v1 import users_pb2
     from services.kernel.validation import Violations
 
     Refuse = Callable[[str, str], None]
@@ -36,6 +39,7 @@ MAX_PROPERTIES_BYTES = 16 * 1024
 _TEXT_BYTES = {"email": 320, "number": 64, "language": 64, "timezone": 64, "photo_url": 2048, "country": 2}
 _NAME_BYTES = 256
 _TOKEN_BYTES = 4096
+_ENDPOINT_BYTES = 2048
 _KEY_BYTES = 256
 _DEVICE_FIELDS = ("app_id", "ad_id", "device_id", "platform", "manufacturer", "model")
 _PROVIDERS = {user_pb2.PUSH_PROVIDER_APN: "APN", user_pb2.PUSH_PROVIDER_FCM: "FCM"}
@@ -45,7 +49,7 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 def sent_user_from_proto(
-    proto: user_pb2.User, violations: Violations, *, region: str
+    proto: user_pb2.User, violations: Violations, *, region: str, needs_id: bool = True
 ) -> tuple[User, dict[str, SendWarning]]:
     """Reads a user as it comes with a send: an address that cannot be one is left out, for it must not cost the rest.
 
@@ -58,7 +62,7 @@ def sent_user_from_proto(
         code = WarningCode.INVALID_TIMEZONE if name == "timezone" else WarningCode.INVALID_ADDRESS
         warnings[name] = SendWarning(code, f"user.{name}", f"user.{name} {problem}; it was not used")
 
-    user_id = validation.user_id(proto.id, violations, field="user.id")
+    user_id = validation.user_id(proto.id, violations, field="user.id") if needs_id or proto.id else ""
     return _user(proto, violations, region=region, user_id=user_id, refuse=warn), warnings
 
 
@@ -69,6 +73,32 @@ def user_from_proto(proto: user_pb2.User, violations: Violations, *, region: str
         violations.add(f"user.{name}", problem, "INVALID_ADDRESS" if name != "timezone" else "INVALID")
 
     return _user(proto, violations, region=region, user_id=user_id, refuse=refuse)
+
+
+def removals_from_proto(
+    proto: users_pb2.IdentifyUserRequest, user: User, violations: Violations
+) -> tuple[list[str], list[str]]:
+    """Reads which push tokens and which endpoints are to be forgotten; one that is registered, too, is a violation."""
+    tokens = {token.token for token in user.push_tokens}
+    endpoints = {subscription.endpoint for subscription in user.web_push_subscriptions}
+    return (
+        _removals(proto.remove_push_tokens, "remove_push_tokens", tokens, _TOKEN_BYTES, violations),
+        _removals(proto.remove_web_push_endpoints, "remove_web_push_endpoints", endpoints, _ENDPOINT_BYTES, violations),
+    )
+
+
+def filter_from_proto(proto: users_pb2.ListUsersRequest, violations: Violations, *, region: str) -> UserFilter:
+    """Reads which users are listed; an address that cannot be one is a violation."""
+    texts = {
+        name: validation.text(getattr(proto, name), violations, field=name, max_bytes=_TEXT_BYTES[name])
+        for name in ("email", "number")
+    }
+
+    def refuse(name: str, problem: str) -> None:
+        violations.add(name, problem, "INVALID_ADDRESS")
+
+    _check_addresses(texts, region=region, refuse=refuse)
+    return UserFilter(email=fold_email(texts["email"]), number=texts["number"])
 
 
 def warn_of_keys(user: User) -> list[delivery_pb2.SendWarning]:
@@ -138,7 +168,19 @@ def _user(proto: user_pb2.User, violations: Violations, *, region: str, user_id:
     )
 
 
-def _check_texts(texts: dict[str, str], violations: Violations, *, region: str, refuse: Refuse) -> None:
+def _removals(
+    identities: Sequence[str], field: str, registered: set[str], max_bytes: int, violations: Violations
+) -> list[str]:
+    _check_count(identities, field, violations)
+    for i, identity in enumerate(identities[:MAX_TOKENS]):
+        path = f"{field}[{i}]"
+        validation.text(identity, violations, field=path, max_bytes=max_bytes, required=True)
+        if identity and identity in registered:
+            violations.add(path, "must not be registered by the same call", "CONFLICT")
+    return list(identities[:MAX_TOKENS])
+
+
+def _check_addresses(texts: dict[str, str], *, region: str, refuse: Refuse) -> None:
     if texts["email"] and not is_email(texts["email"]):
         refuse("email", "is not a mail address such as 'spongebob@squarepants.com'")
         texts["email"] = ""
@@ -147,6 +189,10 @@ def _check_texts(texts: dict[str, str], violations: Violations, *, region: str, 
         if number is None:
             refuse("number", f"is not a phone number such as '+15005550006', nor one as dialled in {region}")
         texts["number"] = number or ""
+
+
+def _check_texts(texts: dict[str, str], violations: Violations, *, region: str, refuse: Refuse) -> None:
+    _check_addresses(texts, region=region, refuse=refuse)
     if texts["timezone"] and texts["timezone"] not in _timezones():
         refuse("timezone", "is not in the tz database; give a name such as 'Europe/Berlin'")
         texts["timezone"] = ""
@@ -187,7 +233,7 @@ def _subscriptions(proto: user_pb2.User, violations: Violations) -> tuple[WebPus
     for i, one in enumerate(proto.web_push_subscriptions[:MAX_TOKENS]):
         path = f"user.web_push_subscriptions[{i}]"
         endpoint = f"{path}.endpoint"
-        validation.text(one.endpoint, violations, field=endpoint, max_bytes=2048, required=True)
+        validation.text(one.endpoint, violations, field=endpoint, max_bytes=_ENDPOINT_BYTES, required=True)
         if one.endpoint and not one.endpoint.startswith("https://"):
             violations.add(endpoint, "must be an https URL, as PushManager.subscribe gives it")
         for name in ("p256dh", "auth"):

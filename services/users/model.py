@@ -75,6 +75,17 @@ PROFILE_TEXTS = ("email", "number", "language", "timezone", "first_name", "last_
 """The fields of a user that are plain texts; templates read them too."""
 
 
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Which users of an environment are meant; what is empty does not narrow."""
+
+    email: str = ""
+    """As `fold_email` gives it."""
+
+    number: str = ""
+    """In E.164."""
+
+
 def user_not_found(user_id: str) -> NotFound:
     """Makes the error for a user whom the environment does not have."""
     return NotFound("user", user_id, reason="USER_NOT_FOUND")
@@ -83,6 +94,11 @@ def user_not_found(user_id: str) -> NotFound:
 def is_email(text: str) -> bool:
     """Tells whether a text can be a mail address."""
     return _EMAIL.fullmatch(text) is not None and ".." not in text and "@." not in text
+
+
+def fold_email(email: str) -> str:
+    """Gives the form in which mail addresses are compared: without case."""
+    return email.casefold()
 
 
 def to_e164(text: str, *, region: str) -> str | None:

@@ -6,30 +6,41 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from carillon.v1 import users_pb2, users_pb2_grpc
+from services.kernel import validation
 from services.kernel.auth import current_principal, resolve_user_id
+from services.kernel.errors import DomainError
+from services.kernel.paging import decode_page_token, encode_page_token
+from services.kernel.status import to_failure
 from services.kernel.validation import Violations
-from services.kernel.wire import refuse_unbuilt
 from services.users import convert
 from services.users.model import PROFILE_TEXTS, User, user_not_found
 
 if TYPE_CHECKING:
-    from services.environments.store import EnvironmentStore
+    from carillon.v1 import user_pb2
+    from services.environments.cache import Catalogue
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
+    from services.users.erasures import Erasures
     from services.users.store import UserStore
 
 USER_METHODS = ("GetUser", "IdentifyUser")
 
 _MASKABLE = (*PROFILE_TEXTS, "properties")
-_UNBUILT = ("remove_push_tokens", "remove_web_push_endpoints")
+_MAX_BATCH = 1000
+_POLICIES = (
+    users_pb2.UPSERT_POLICY_UNSPECIFIED,
+    users_pb2.UPSERT_POLICY_KEEP,
+    users_pb2.UPSERT_POLICY_OVERWRITE,
+)
 
 
 class UsersServicer(users_pb2_grpc.UsersServicer):
     """Serves profiles: all of them to a backend, their own to a user."""
 
-    def __init__(self, users: UserStore, environments: EnvironmentStore, *, clock: Clock) -> None:
+    def __init__(self, users: UserStore, erasures: Erasures, catalogue: Catalogue, *, clock: Clock) -> None:
         self._users = users
-        self._environments = environments
+        self._erasures = erasures
+        self._catalogue = catalogue
         self._clock = clock
 
     async def GetUser(self, request: users_pb2.GetUserRequest, context: Context) -> users_pb2.GetUserResponse:
@@ -51,15 +62,93 @@ class UsersServicer(users_pb2_grpc.UsersServicer):
         principal = current_principal()
         violations = Violations()
         user_id = resolve_user_id(principal, request.user.id, violations, field="user.id")
-        refuse_unbuilt(request, _UNBUILT, violations)
-        environment = await self._environments.get(principal.client_id)
-        region = environment.default_region if environment else ""
+        region = await self._region(principal.client_id)
         user = convert.user_from_proto(request.user, violations, region=region, user_id=user_id)
+        removed_tokens, removed_endpoints = convert.removals_from_proto(request, user, violations)
         user, cleared = _masked(user, list(request.update_mask.paths), violations)
         violations.raise_if_any()
 
-        stored = await self._users.write(principal.client_id, user, self._clock(), cleared=cleared)
+        stored = await self._users.write(
+            principal.client_id,
+            user,
+            self._clock(),
+            cleared=cleared,
+            removed_tokens=removed_tokens,
+            removed_endpoints=removed_endpoints,
+        )
         return users_pb2.IdentifyUserResponse(user=convert.user_to_proto(stored), warnings=convert.warn_of_keys(user))
+
+    async def ListUsers(self, request: users_pb2.ListUsersRequest, context: Context) -> users_pb2.ListUsersResponse:
+        """Lists users by id."""
+        client_id = current_principal().client_id
+        violations = Violations()
+        page_size = validation.page_size(request.page_size, violations)
+        selected = convert.filter_from_proto(request, violations, region=await self._region(client_id))
+        violations.raise_if_any()
+
+        filters = {"rpc": "ListUsers", "client_id": client_id, "email": selected.email, "number": selected.number}
+        position = decode_page_token(request.page_token, filters, types=(str,))
+        users = await self._users.page(
+            client_id, selected, after=position[0] if position else None, limit=page_size + 1
+        )
+        page = users[:page_size]
+        has_more = len(users) > page_size
+        return users_pb2.ListUsersResponse(
+            users=map(convert.user_to_proto, page),
+            next_page_token=encode_page_token([page[-1].id], filters) if has_more else "",
+        )
+
+    async def BatchUpsertUsers(
+        self, request: users_pb2.BatchUpsertUsersRequest, context: Context
+    ) -> users_pb2.BatchUpsertUsersResponse:
+        """Writes many users, each by itself."""
+        client_id = current_principal().client_id
+        violations = Violations()
+        if not 1 <= len(request.users) <= _MAX_BATCH:
+            problem = "REQUIRED" if not request.users else "TOO_MANY"
+            violations.add("users", f"must be 1 to {_MAX_BATCH}, but are {len(request.users)}", problem)
+        if request.policy not in _POLICIES:
+            violations.add("policy", f"has the unknown value {request.policy}", "UNKNOWN_VALUE")
+        violations.raise_if_any()
+
+        region = await self._region(client_id)
+        read = [_read(user, region) for user in request.users]
+        users = [one for one in read if isinstance(one, User)]
+        keep = request.policy != users_pb2.UPSERT_POLICY_OVERWRITE
+        stored = iter(await self._users.write_many(client_id, users, self._clock(), keep=keep))
+        return users_pb2.BatchUpsertUsersResponse(
+            results=[
+                users_pb2.UpsertResult(user=convert.user_to_proto(next(stored)))
+                if isinstance(one, User)
+                else users_pb2.UpsertResult(failure=to_failure(one))
+                for one in read
+            ]
+        )
+
+    async def DeleteUser(self, request: users_pb2.DeleteUserRequest, context: Context) -> users_pb2.DeleteUserResponse:
+        """Deletes a user with everything of theirs."""
+        violations = Violations()
+        user_id = validation.user_id(request.user_id, violations)
+        violations.raise_if_any()
+
+        await self._erasures.erase(current_principal().client_id, user_id, self._clock)
+        return users_pb2.DeleteUserResponse()
+
+    async def _region(self, client_id: str) -> str:
+        environment = await self._catalogue.environment(client_id)
+        return environment.default_region if environment else ""
+
+
+def _read(proto: user_pb2.User, region: str) -> User | DomainError:
+    """Gives one user of a batch, or what a call for them alone would fail with."""
+    violations = Violations()
+    user_id = validation.user_id(proto.id, violations, field="user.id")
+    user = convert.user_from_proto(proto, violations, region=region, user_id=user_id)
+    try:
+        violations.raise_if_any()
+    except DomainError as error:
+        return error
+    return user
 
 
 def _masked(user: User, paths: list[str], violations: Violations) -> tuple[User, list[str]]:

@@ -1,26 +1,34 @@
 """The collection ``users``: ``_id`` is ``{e: client_id, u: user_id}``.
 
-A write is one update pipeline, so it is atomic whatever runs beside it: texts are set or filled, tokens are merged and
-cut to the newest 50 by the server, on what it holds at that moment.
+A write is one update, so it is atomic whatever runs beside it; `updates.py` makes it.
+
+``email_folded`` is the address without its case, for looking it up: a collation that ignores case would ignore it in
+the client_id too.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pymongo import ReturnDocument
+from bson import MaxKey, MinKey
+from pymongo import ReturnDocument, UpdateMany, UpdateOne
 
 from services.kernel.mongo import deadline, translate_errors
-from services.users.model import MAX_TOKENS, PROFILE_TEXTS, PushToken, User, WebPushSubscription
+from services.users.model import PROFILE_TEXTS, PushToken, User, UserFilter, WebPushSubscription
+from services.users.updates import BROWSERS, TOKENS, filled, key, pipeline, takings, written
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from pymongo.asynchronous.database import AsyncDatabase
 
-_TOKEN_INDEX = "push_token"
-_ENDPOINT_INDEX = "web_push_endpoint"
+    from services.kernel.paging import PositionValue
+
+    Document = dict[str, Any]
+
+_EMAIL_INDEX = "email"
+_NUMBER_INDEX = "number"
 
 
 class UserStore:
@@ -30,19 +38,60 @@ class UserStore:
         self._collection = database.users
 
     async def ensure_indexes(self) -> None:
-        """Creates what finds the other owners of a token or an endpoint."""
-        for name, path in ((_TOKEN_INDEX, "push_tokens.token"), (_ENDPOINT_INDEX, "web_push_subscriptions.endpoint")):
-            await self._collection.create_index(
-                [("_id.e", 1), (path, 1)], name=name, partialFilterExpression={path: {"$exists": True}}
-            )
+        """Creates what finds the other owners of a device, and the owners of an address."""
+        for devices in (TOKENS, BROWSERS):
+            await self._create_index(devices.index, devices.path)
+        await self._create_index(_EMAIL_INDEX, "email_folded", "_id.u")
+        await self._create_index(_NUMBER_INDEX, "number", "_id.u")
+
+    async def _create_index(self, name: str, path: str, *then: str) -> None:
+        keys = [(one, 1) for one in ("_id.e", path, *then)]
+        await self._collection.create_index(keys, name=name, partialFilterExpression={path: {"$exists": True}})
 
     async def get(self, client_id: str, user_id: str) -> User | None:
         """Gives a user, or None."""
         with translate_errors(), deadline():
-            document = await self._collection.find_one({"_id": _key(client_id, user_id)})
+            document = await self._collection.find_one({"_id": key(client_id, user_id)})
         return _to_model(document) if document else None
 
-    async def write(self, client_id: str, user: User, now: datetime, *, cleared: Collection[str] = ()) -> User:
+    async def get_many(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], User]:
+        """Gives those users who exist, by (client_id, user_id)."""
+        with translate_errors(), deadline():
+            found = self._collection.find({"_id": {"$in": [key(*one) for one in keys]}})
+            return {(one["_id"]["e"], one["_id"]["u"]): _to_model(one) async for one in found}
+
+    async def page(
+        self, client_id: str, selected: UserFilter, *, after: PositionValue | None, limit: int
+    ) -> list[User]:
+        """Gives up to ``limit`` users by id, those after one id."""
+        query: Document = {"_id.e": client_id}
+        if selected.email or selected.number:
+            if selected.email:
+                query["email_folded"] = selected.email
+            if selected.number:
+                query["number"] = selected.number
+            if after is not None:
+                query["_id.u"] = {"$gt": after}
+            hint, order = (_EMAIL_INDEX if selected.email else _NUMBER_INDEX), "_id.u"
+        else:
+            # `_id` itself has the order, so the whole list needs no index of its own.
+            beginning = MinKey() if after is None else after
+            query["_id"] = {"$gt": key(client_id, beginning), "$lt": key(client_id, MaxKey())}
+            hint, order = "_id_", "_id"
+        with translate_errors(), deadline():
+            found = self._collection.find(query).sort(order, 1).limit(limit).hint(hint)
+            return [_to_model(document) async for document in found]
+
+    async def write(
+        self,
+        client_id: str,
+        user: User,
+        now: datetime,
+        *,
+        cleared: Collection[str] = (),
+        removed_tokens: Collection[str] = (),
+        removed_endpoints: Collection[str] = (),
+    ) -> User:
         """Creates the user, or writes the fields that are not empty and leaves the rest.
 
         Args:
@@ -50,112 +99,66 @@ class UserStore:
             user: What is given.
             now: When it was given.
             cleared: The fields to empty.
+            removed_tokens: The push tokens to forget.
+            removed_endpoints: The endpoints of subscriptions to forget.
         """
-        texts: dict[str, Any] = {name: _literal(text) for name in PROFILE_TEXTS if (text := getattr(user, name))}
-        if user.properties is not None:
-            texts["properties"] = _literal(dict(user.properties))
-        texts |= dict.fromkeys(cleared, "$$REMOVE")
-        return await self._write(client_id, user, now, texts)
+        fields = written(user) | dict.fromkeys(cleared, "$$REMOVE")
+        if "email" in cleared:
+            fields["email_folded"] = "$$REMOVE"
+        return await self._write(client_id, user, now, fields, removed_tokens, removed_endpoints)
 
     async def fill(self, client_id: str, user: User, now: datetime) -> User:
         """Creates the user, or fills the fields that nothing is known of and keeps the rest; tokens are merged."""
-        texts = {name: _or_literal(name, text) for name in PROFILE_TEXTS if (text := getattr(user, name))}
-        if user.properties:
-            texts["properties"] = _or_literal("properties", dict(user.properties))
-        return await self._write(client_id, user, now, texts)
+        return await self._write(client_id, user, now, filled(user))
+
+    async def write_many(self, client_id: str, users: Sequence[User], now: datetime, *, keep: bool) -> list[User]:
+        """Writes users, or fills them where ``keep`` is set, in their order; gives each as it is stored in the end."""
+        operations: list[UpdateOne | UpdateMany] = []
+        for user in users:
+            fields = filled(user) if keep else written(user)
+            operations.append(UpdateOne({"_id": key(client_id, user.id)}, pipeline(user, now, fields), upsert=True))
+            operations += [UpdateMany(query, update, hint=hint) for query, update, hint in takings(client_id, user)]
+        with translate_errors(), deadline():
+            # In order: of two who register one device the later has it, as with a call for each.
+            if operations:
+                await self._collection.bulk_write(operations)
+        stored = await self.get_many((client_id, user_id) for user_id in {user.id for user in users})
+        # Who was deleted by somebody else since is answered as they were given.
+        return [stored.get((client_id, user.id), user) for user in users]
 
     async def ensure(self, client_id: str, user_id: str, now: datetime) -> None:
         """Creates the user with nothing but the id, if they are not there."""
         with translate_errors(), deadline():
             await self._collection.update_one(
-                {"_id": _key(client_id, user_id)},
+                {"_id": key(client_id, user_id)},
                 {"$setOnInsert": {"create_time": now, "update_time": now}},
                 upsert=True,
             )
 
-    async def _write(self, client_id: str, user: User, now: datetime, fields: dict[str, Any]) -> User:
-        tokens = [_token_to_document(token, now) for token in user.push_tokens]
-        subscriptions = [_subscription_to_document(one, now) for one in user.web_push_subscriptions]
-        if tokens:
-            fields["push_tokens"] = _merged("push_tokens", "token", tokens)
-        if subscriptions:
-            fields["web_push_subscriptions"] = _merged("web_push_subscriptions", "endpoint", subscriptions)
-        fields |= {"create_time": {"$ifNull": ["$create_time", now]}, "update_time": now}
-
+    async def _write(
+        self,
+        client_id: str,
+        user: User,
+        now: datetime,
+        fields: Document,
+        removed_tokens: Collection[str] = (),
+        removed_endpoints: Collection[str] = (),
+    ) -> User:
         with translate_errors(), deadline():
             document: Any = await self._collection.find_one_and_update(
-                {"_id": _key(client_id, user.id)},
-                [{"$set": fields}],
+                {"_id": key(client_id, user.id)},
+                pipeline(user, now, fields, removed_tokens, removed_endpoints),
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
             # After the user's own write: a crash in between leaves a token with two owners until it is registered
             # again, the other way round with none.
-            await self._take_from_others(client_id, user.id, "push_tokens", "token", tokens, _TOKEN_INDEX)
-            await self._take_from_others(
-                client_id, user.id, "web_push_subscriptions", "endpoint", subscriptions, _ENDPOINT_INDEX
-            )
+            for query, update, hint in takings(client_id, user):
+                await self._collection.update_many(query, update, hint=hint)
         return _to_model(document)
 
-    async def _take_from_others(
-        self, client_id: str, user_id: str, field: str, identity: str, documents: list[dict[str, Any]], index: str
-    ) -> None:
-        """A device belongs to whom it was registered for last: the next person at it gets no messages of the last."""
-        if not documents:
-            return
-        values = [document[identity] for document in documents]
-        await self._collection.update_many(
-            {"_id.e": client_id, f"{field}.{identity}": {"$in": values}, "_id.u": {"$ne": user_id}},
-            {"$pull": {field: {identity: {"$in": values}}}},
-            hint=index,
-        )
 
-
-def _key(client_id: str, user_id: str) -> dict[str, str]:
-    return {"e": client_id, "u": user_id}
-
-
-def _literal(value: Any) -> dict[str, Any]:
-    # In a pipeline a text that begins with $ is a path.
-    return {"$literal": value}
-
-
-def _or_literal(name: str, value: Any) -> dict[str, Any]:
-    return {"$ifNull": [f"${name}", _literal(value)]}
-
-
-def _merged(field: str, identity: str, documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """The kept ones, then the given ones as the newest, cut to the newest 50."""
-    given = [document[identity] for document in documents]
-    kept = {
-        "$filter": {
-            "input": {"$ifNull": [f"${field}", []]},
-            "cond": {"$not": [{"$in": [f"$$this.{identity}", _literal(given)]}]},
-        }
-    }
-    return {"$slice": [{"$concatArrays": [kept, _literal(documents)]}, -MAX_TOKENS]}
-
-
-def _token_to_document(token: PushToken, now: datetime) -> dict[str, Any]:
-    return {
-        "provider": token.provider,
-        "token": token.token,
-        "device": dict(token.device),
-        "sandbox": token.sandbox,
-        "register_time": now,
-    }
-
-
-def _subscription_to_document(subscription: WebPushSubscription, now: datetime) -> dict[str, Any]:
-    return {
-        "endpoint": subscription.endpoint,
-        "p256dh": subscription.p256dh,
-        "auth": subscription.auth,
-        "register_time": now,
-    }
-
-
-def _to_model(document: dict[str, Any]) -> User:
+def _to_model(document: Document) -> User:
     return User(
         id=document["_id"]["u"],
         **{name: document.get(name, "") for name in PROFILE_TEXTS},

@@ -78,10 +78,14 @@ class Stack:
         }
 
     @asynccontextmanager
-    async def services(self) -> AsyncIterator[Child]:
+    async def services(self, *, log_level: str = "info") -> AsyncIterator[Child]:
         """Runs `carillon serve`, ready when entered."""
         async with start(
-            "serve", mongodb_uri=self.mongodb_uri, master_key=MASTER_KEY, grpc_port=self.grpc_port
+            "serve",
+            mongodb_uri=self.mongodb_uri,
+            master_key=MASTER_KEY,
+            grpc_port=self.grpc_port,
+            log_level=log_level,
         ) as child:
             await child.says("services on")
             yield child

@@ -241,6 +241,90 @@ async def test_retracted_disappears(page: Page, session: Session) -> None:
     await expect(badge(page)).to_have_text("1")
 
 
+async def test_archived_items_leave_the_list(page: Page, session: Session) -> None:
+    """An item that was archived elsewhere is not shown, and is again once it has come back."""
+    await session.create()
+    rev = "000000000000000b"
+    archived = {"archive_time": "2026-01-02T03:04:05.678Z", "unread": False}
+    await session.send("updated", ids=["i1"], rev=rev, set=archived, unset=[], unread_change=-1)
+    await expect(titles(page)).to_have_count(0)
+    await expect(page.get_by_test_id("empty")).to_be_visible()
+
+    await session.send("created", item=make_item(rev="000000000000000c", unread=False), unread_change=0)
+    await expect(titles(page)).to_have_text(["Your order"])
+    await expect(badge(page)).to_have_text("0")
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [("item-title", "OPENED"), ("item-body", "OPENED"), ("archive", "ARCHIVED")],
+)
+async def test_a_click_marks_the_item(page: Page, session: Session, control: str, expected: str) -> None:
+    """A click on an item opens it, one on its button archives it; the page shows that once the gateway tells it."""
+    await session.create(body="text")
+
+    await page.get_by_test_id(control).click()
+
+    assert await session.receive() == {"type": "mark", "ref": "1", "ids": ["i1"], "set": [expected]}
+    await expect(badge(page)).to_have_text("1")
+    await session.send("result", ref="1", changed_count=1, unread_count=0)
+
+
+async def test_a_followed_link_marks_the_item(page: Page, session: Session) -> None:
+    """A title that is a link is clicked, and the buttons of an item are its actions."""
+    actions = [{"label": "Yes", "url": "/healthz"}, {"label": "No", "url": "/healthz"}]
+    await session.create(url="/healthz", actions=actions)
+
+    for name, expected in (("Your order", "CLICKED"), ("Yes", "FIRST_ACTION"), ("No", "SECOND_ACTION")):
+        async with page.expect_popup() as opened:
+            await page.get_by_role("link", name=name, exact=True).click()
+        await (await opened.value).close()
+        assert (await session.receive())["set"] == [expected]
+
+
+async def test_the_keyboard_stays_at_what_was_marked(page: Page, session: Session) -> None:
+    """An item that changes under the keyboard keeps it; what is marked already is not marked again."""
+    await session.create()
+    await page.get_by_test_id("item-title").press("Enter")
+    assert (await session.receive())["set"] == ["OPENED"]
+    now = "2026-01-02T03:04:05.678Z"
+    done = {"unread": False, "seen_time": now, "opened_time": now}
+    await session.send("updated", ids=["i1"], rev="000000000000000b", set=done, unset=[], unread_change=-1)
+    await expect(badge(page)).to_have_text("0")
+
+    await expect(page.get_by_test_id("item-title")).to_be_focused()
+    await page.get_by_test_id("item-title").press("Enter")
+    await page.get_by_test_id("archive").press("Enter")
+    assert (await session.receive())["set"] == ["ARCHIVED"]
+
+
+async def test_mark_all_as_read_goes_up_to_the_newest(page: Page, session: Session) -> None:
+    """The button marks up to the newest item that is shown, and is there only where something is unread."""
+    await expect(page.get_by_test_id("read-all")).to_be_hidden()
+    await session.create(id="a", date="2026-01-03T00:00:00.000Z")
+    await session.create(id="b", date="2026-01-02T00:00:00.000Z")
+
+    await page.get_by_test_id("read-all").click()
+
+    until = {"time": "2026-01-03T00:00:00.000Z"}
+    assert await session.receive() == {"type": "mark", "ref": "1", "until": until, "set": ["SEEN"]}
+
+
+async def test_a_mark_that_fails_is_said(page: Page, session: Session) -> None:
+    """What the gateway refuses, and a connection that is lost before the answer, are told."""
+    await session.create()
+    await page.get_by_test_id("archive").click()
+    await session.receive()
+    await session.send("error", ref="1", code="UNAVAILABLE", message="ask again in a moment")
+    await expect(page.get_by_test_id("notice")).to_have_text("ask again in a moment")
+
+    await page.get_by_test_id("archive").click()
+    await session.receive()
+    await session.close(4001)
+    await expect(page.get_by_test_id("notice")).to_have_text("The connection was lost; try again.")
+    await expect(titles(page)).to_have_count(1)
+
+
 async def test_the_address_may_name_the_user(page: Page, gateway: Gateway, url: str) -> None:
     """What the address says after its # is said in the hello as it is, a plus in a hash too, and hides the forms."""
     await gateway.accept()

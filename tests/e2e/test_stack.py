@@ -63,6 +63,60 @@ async def test_everyone_sees_a_send_and_its_retraction(stack: Stack, browser: Br
         assert (await stranger.receive())["type"] == "pong", "another user was told something"
 
 
+async def test_a_mark_in_one_is_seen_in_the_others(stack: Stack, browser: Browser) -> None:
+    """Whoever marks, a socket or a page: both sockets and the page show it, and the badge is right in all of them."""
+    user_id = "marker"
+    async with (
+        stack.backend() as backend,
+        stack.tab(user_id) as one,
+        stack.tab(user_id) as other,
+        open_page(browser) as page,
+    ):
+        await page.goto(stack.page(user_id))
+        await expect(state(page)).to_have_text("live")
+        badges = {tab: (await tab.receive())["unread_count"] for tab in (one, other)}
+
+        async def told(*wanted: str, unread: bool) -> None:
+            """Awaits that both sockets are told of items; then each badge must be the count of the services."""
+            for tab in (one, other):
+                waiting = set(wanted)
+                while waiting:
+                    frame = await tab.receive()
+                    if frame["type"] == "result":
+                        continue
+                    badges[tab] += frame["unread_change"]
+                    item = frame.get("item", {})
+                    if frame.get("set", item).get("unread") is unread:
+                        waiting -= {*frame.get("ids", ()), item.get("id")}
+            count = (await backend.inbox.CountUnread(inbox_pb2.CountUnreadRequest(user_id=user_id))).unread_count
+            assert badges == {one: count, other: count}
+            await expect(badge(page)).to_have_text(str(count))
+
+        ids = [(await backend.sender.Send(order_tracking(user_id))).item_id for _ in range(4)]
+        await told(*ids, unread=True)
+
+        await one.send(type="mark", ref="1", ids=[ids[0]], set=["OPENED"])
+        await told(ids[0], unread=False)
+        assert badges[one] == 3
+
+        await other.send(type="mark", ref="1", ids=[ids[0]], clear=["SEEN"])
+        await told(ids[0], unread=True)
+        assert badges[one] == 4
+
+        newest = page.get_by_test_id("item").first
+        await newest.get_by_test_id("archive").click()
+        await told(ids[3], unread=False)
+        await expect(titles(page)).to_have_count(3)
+
+        await one.send(type="mark", ref="2", ids=[ids[3]], clear=["ARCHIVED"])
+        await expect(titles(page)).to_have_count(4)
+
+        await page.get_by_test_id("read-all").click()
+        await told(*ids[:3], unread=False)
+        assert badges == {one: 0, other: 0}
+        await expect(page.get_by_test_id("read-all")).to_be_hidden()
+
+
 async def test_the_page_of_another_gateway_only_shows(stack: Stack, browser: Browser) -> None:
     """A page that `carillon dev` does not serve has no form; without a user in its address it says what to do."""
     async with open_page(browser) as page:

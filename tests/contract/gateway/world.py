@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import httpx
 from bson import Timestamp
+from grpc_status import rpc_status
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from carillon.v1 import channel_pb2, content_pb2, inbox_pb2
+from carillon.v1 import channel_pb2, content_pb2, inbox_pb2, inbox_pb2_grpc
 from gateway.app import Gateway, run_gateway
 from gateway.settings import GatewaySettings
 from services.kernel.auth import UserCredentials, hash_matches, parse_credentials, user_hash
 from services.kernel.clock import new_id
 from services.kernel.mongo import open_client
 from services.kernel.server import GrpcServer
+from services.kernel.status import to_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
     from websockets.asyncio.client import ClientConnection
 
+    from services.kernel.errors import DomainError
     from services.kernel.mongod import LocalMongod
 
 SECRET = "dev-secret"
@@ -59,38 +62,36 @@ class Gate:
         self._open.set()
 
 
-class FakeInbox:
+class FakeInbox(inbox_pb2_grpc.InboxServicer):
     """Answers SyncInbox as the services do: checked credentials, a snapshot at one moment of the cluster's time."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self.code: grpc.StatusCode | None = None
         """What every call fails with; None: none does."""
 
+        self.error: DomainError | None = None
+        """What every list and mark fails with; None: they pass."""
+
+        self.secrets = [SECRET]
+        self.asked = Gate()
+        """What every list and mark passes."""
+
+        self.marked: list[inbox_pb2.MarkInboxRequest] = []
         self.before_read = Gate()
         self.after_read = Gate()
         self._database = database
 
     def register(self, server: grpc.aio.Server) -> None:
-        """Adds the one method that the gateway calls."""
-        method = grpc.unary_unary_rpc_method_handler(
-            self.sync_inbox,
-            request_deserializer=inbox_pb2.SyncInboxRequest.FromString,
-            response_serializer=inbox_pb2.SyncInboxResponse.SerializeToString,
-        )
-        handler = grpc.method_handlers_generic_handler("carillon.v1.Inbox", {"SyncInbox": method})
-        server.add_generic_rpc_handlers((handler,))
+        """Adds the methods that the gateway calls."""
+        inbox_pb2_grpc.add_InboxServicer_to_server(self, server)
 
-    async def sync_inbox(
+    async def SyncInbox(
         self, request: inbox_pb2.SyncInboxRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> inbox_pb2.SyncInboxResponse:
         """Reads the inbox of the user that the credentials name."""
         if self.code:
             await context.abort(self.code, "as the test wants it")
-        credentials = parse_credentials(context.invocation_metadata() or ())
-        assert isinstance(credentials, UserCredentials)
-        if not hash_matches(credentials.user_hash, credentials.user_id, [SECRET]):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the credentials are not valid")
-
+        await self._check(context)
         await self.before_read.pass_through()
         position, documents = await self._read(request.user_id, int(request.min_position, 16))
         await self.after_read.pass_through()
@@ -100,6 +101,31 @@ class FakeInbox:
             unread_count=sum(document["inapp"]["unread"] for document in documents),
         )
         return inbox_pb2.SyncInboxResponse(welcome=welcome, position=f"{position:016x}")
+
+    async def ListInbox(
+        self, request: inbox_pb2.ListInboxRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> inbox_pb2.ListInboxResponse:
+        """Answers an empty page, with what was asked for as its token."""
+        await self._check(context)
+        await self.asked.pass_through()
+        return inbox_pb2.ListInboxResponse(next_page_token=request.page_token, unread_count=request.page_size)
+
+    async def MarkInbox(
+        self, request: inbox_pb2.MarkInboxRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> inbox_pb2.MarkInboxResponse:
+        """Keeps what was asked for, and says that it changed one item."""
+        await self._check(context)
+        await self.asked.pass_through()
+        if self.error:
+            await context.abort_with_status(rpc_status.to_status(to_status(self.error, call_id="c")))
+        self.marked.append(request)
+        return inbox_pb2.MarkInboxResponse(changed_count=1)
+
+    async def _check(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        credentials = parse_credentials(context.invocation_metadata() or ())
+        assert isinstance(credentials, UserCredentials)
+        if not hash_matches(credentials.user_hash, credentials.user_id, self.secrets):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the credentials are not valid")
 
     async def _read(self, user_id: str, min_position: int) -> tuple[int, list[dict[str, Any]]]:
         match = {"_id.e": "dev", "_id.u": user_id, "inapp.box": "inbox"}
@@ -249,7 +275,7 @@ async def run_world(mongod: LocalMongod, **settings: Any) -> AsyncIterator[World
     async with open_client(uri) as client:
         database = client.get_default_database()
         await database.create_collection("messages")
-        inbox = FakeInbox(database)
+        inbox = FakeInbox(database)  # type: ignore[abstract] # the gateway calls no others
         async with (
             GrpcServer(inbox.register, drain_s=1) as server,
             asyncio.TaskGroup() as tasks,

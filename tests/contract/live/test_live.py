@@ -1,120 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
-from pydantic import SecretStr
-from websockets.asyncio.client import ClientConnection, connect
 
-from carillon.v1 import sender_pb2
-from gateway.app import Gateway, run_gateway
-from gateway.settings import GatewaySettings
-from services.kernel.auth import user_hash
-from services.kernel.mongod import LocalMongod
-from tests.contract.services.world import Tenant, World, run_world
+from carillon.v1 import messages_pb2, sender_pb2
+from tests.contract.live.world import USER_ID, a_send
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from tests.contract.live.world import Browser, Live
+    from tests.contract.services.world import Tenant
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-USER_ID = "userId_123abc"
-
-
-class Live:
-    """The services and a gateway, over one MongoDB."""
-
-    def __init__(self, world: World, ws_port: int) -> None:
-        self.world = world
-        self._ws_port = ws_port
-
-    @asynccontextmanager
-    async def browser(self, tenant: Tenant, user_id: str = USER_ID) -> AsyncIterator[Browser]:
-        """Connects as a user, as a browser does, and waits for the welcome."""
-        url = f"ws://127.0.0.1:{self._ws_port}/v1/inbox"
-        async with connect(url, subprotocols=["carillon.v1"]) as socket:  # type: ignore[list-item] # a NewType of str
-            hello = {"type": "hello", "client_id": tenant.client_id, "user_id": user_id}
-            await socket.send(json.dumps(hello | {"user_hash": user_hash(tenant.secret, user_id)}))
-            browser = Browser(socket)
-            assert (await browser.take())["type"] == "welcome"
-            yield browser
-
-
-class Browser:
-    """What a client holds after the frames that it got, by the rules of gateway/README.md."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
-        self.items: dict[str, dict[str, Any]] = {}
-        self.unread_count = 0
-        self.appeared: list[str] = []
-
-    async def take(self) -> dict[str, Any]:
-        """Applies the next frame and gives it."""
-        frame: dict[str, Any] = json.loads(await self._socket.recv())
-        match frame["type"]:
-            case "welcome":
-                self.items = {item["id"]: item for item in frame["items"]}
-                self.unread_count = frame["unread_count"]
-                self.appeared += self.items
-            case "created":
-                self.items[frame["item"]["id"]] = frame["item"]
-                self.appeared.append(frame["item"]["id"])
-                self.unread_count += frame["unread_change"]
-            case "retracted":
-                for item_id in frame["ids"]:
-                    self.items.pop(item_id, None)
-                self.unread_count += frame["unread_change"]
-        return frame
-
-    async def take_until(self, item_id: str) -> None:
-        """Applies frames until an item is there."""
-        while item_id not in self.items:
-            await self.take()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
-    """Gives services and a gateway on a MongoDB of their own."""
-    stop = asyncio.Event()
-    ready: asyncio.Future[Gateway] = asyncio.get_running_loop().create_future()
-    async with LocalMongod(tmp_path_factory.mktemp("mongod")) as mongod, run_world(mongod.uri) as world:
-        settings = GatewaySettings(
-            mongodb_uri=SecretStr(mongod.uri), services_url=f"grpc://{world.address}", http_port=0, ws_port=0
-        )
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_gateway(settings, stop, on_ready=ready.set_result))
-            gateway = await ready
-            await gateway.feed.live.wait()
-            yield Live(world, gateway.ws_port)
-            stop.set()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def tenant(live: Live) -> Tenant:
-    """Gives an environment with the sample definitions."""
-    tenant = await live.world.tenant()
-    await tenant.put_samples()
-    return tenant
-
-
-def a_send(notification_id: str = "order_tracking", **fields: Any) -> sender_pb2.SendRequest:
-    """Makes a send with most of what an item can hold."""
-    request = sender_pb2.SendRequest(
-        notification_id=notification_id,
-        user={"id": USER_ID},  # type: ignore[arg-type] # a dict is a message too
-        sub_notification_id="eu",
-        secondary_id="order-1",
-        tags=["a", "b"],
-        **fields,
-    )
-    request.merge_tags.update({"item": "<b>Krabby</b> Patty", "address": "124 Conch Street", "orderId": "1"})
-    return request
 
 
 async def test_an_item_is_the_same_live_and_read(live: Live, tenant: Tenant) -> None:
@@ -145,6 +44,27 @@ async def test_retraction_takes_the_item_and_its_badge_from_every_session(live: 
             assert (await browser.take())["type"] == "retracted"
             assert (browser.items, browser.unread_count) == ({}, 0)
         assert stranger.items == {}
+    async with live.browser(tenant) as later:
+        assert (later.items, later.unread_count) == ({}, 0)
+
+
+async def test_deletion_takes_the_item_and_its_badge_from_every_session(live: Live, tenant: Tenant) -> None:
+    """DeleteMessage reaches all sessions as a retraction does, and may follow one."""
+    async with live.browser(tenant) as one, live.browser(tenant) as other:
+        first, second = [await tenant.backend.sender.Send(a_send()) for _ in range(2)]
+        for browser in (one, other):
+            await browser.take_until(first.item_id)
+            await browser.take_until(second.item_id)
+
+        retraction = sender_pb2.RetractRequest(user_id=USER_ID, tracking_ids=[first.tracking_id])
+        await tenant.backend.sender.Retract(retraction)
+        for sent in (first, second):
+            await tenant.backend.messages.DeleteMessage(messages_pb2.DeleteMessageRequest(tracking_id=sent.tracking_id))
+
+        for browser in (one, other):
+            while browser.items:
+                assert (await browser.take())["type"] == "retracted"
+            assert browser.unread_count == 0
     async with live.browser(tenant) as later:
         assert (later.items, later.unread_count) == ({}, 0)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from services.kernel.mongod import LocalMongod
+from tests import failpoints
 from tests.contract.services.world import Tenant, World, run_world
 
 if TYPE_CHECKING:
@@ -14,9 +15,23 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Gives a MongoDB that a test can let fail."""
+    async with LocalMongod(tmp_path_factory.mktemp("mongod"), extra_args=failpoints.ENABLED) as mongod:
+        yield mongod.uri
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world(mongodb_uri: str) -> AsyncIterator[World]:
     """Gives running services on a MongoDB of their own."""
-    async with LocalMongod(tmp_path_factory.mktemp("mongod")) as mongod, run_world(mongod.uri) as running:
+    async with run_world(mongodb_uri) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def other_world(world: World, mongodb_uri: str) -> AsyncIterator[World]:
+    """Gives a second one, on the same MongoDB; nothing but that does one know of the other."""
+    async with run_world(mongodb_uri) as running:
         yield running
 
 

@@ -55,19 +55,44 @@ def _methods() -> list[Method]:
 METHODS = _methods()
 
 BUILT = {
+    "Environments/GetEnvironment",
+    "Environments/UpdateEnvironment",
     "Inbox/CountUnread",
     "Inbox/ListInbox",
+    "Inbox/MarkInbox",
     "Inbox/SyncInbox",
+    "Messages/DeleteMessage",
+    "Messages/GetMessage",
+    "Messages/ListMessages",
+    "Notifications/DeleteNotification",
     "Notifications/GetNotification",
+    "Notifications/ListNotifications",
+    "Notifications/PreviewNotification",
     "Notifications/PutNotification",
+    "Preferences/DeletePreferences",
     "Preferences/GetPreferences",
+    "Preferences/PatchPreferences",
     "Preferences/SetPreferences",
     "Sender/Retract",
     "Sender/Send",
     "SubNotifications/DeleteSubNotification",
+    "SubNotifications/GetSubNotification",
+    "SubNotifications/ListSubNotifications",
     "SubNotifications/PutSubNotification",
+    "Users/BatchUpsertUsers",
+    "Users/DeleteUser",
     "Users/GetUser",
     "Users/IdentifyUser",
+    "Users/ListUsers",
+}
+
+# Whose request may be empty.
+NEED_NOTHING = {
+    "Environments/GetEnvironment",
+    "Environments/UpdateEnvironment",
+    "Messages/ListMessages",
+    "Notifications/ListNotifications",
+    "Users/ListUsers",
 }
 
 # What the contract lets a user call; all else is for backends.

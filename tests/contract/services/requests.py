@@ -77,7 +77,9 @@ def sms(text: str = "Hello", *, template_id: str = "", language: str = "") -> no
     return notifications_pb2.Template(id=template_id, language=language, content=content)
 
 
-def outcomes(answer: sender_pb2.SendResponse) -> dict[str, str]:
+def outcomes(
+    answer: sender_pb2.SendResponse | notifications_pb2.PreviewNotificationResponse,
+) -> dict[str, str]:
     """Gives what became of each channel: its state, or the reason why it was skipped."""
     return {
         channel_pb2.Channel.Name(one.channel).removeprefix("CHANNEL_"): delivery_pb2.SkipReason.Name(

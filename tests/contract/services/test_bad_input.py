@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from carillon.v1 import inbox_pb2, preferences_pb2, sender_pb2, sub_notifications_pb2, users_pb2
 from services.kernel.auth import basic_authorization
 from tests.contract.services.bad_users import BAD_USERS, user
-from tests.contract.services.methods import BUILT, METHODS, Method
+from tests.contract.services.methods import BUILT, METHODS, NEED_NOTHING, Method
 from tests.contract.services.refusals import assert_violates, refusal
 from tests.contract.services.requests import USER, send_request
 
@@ -78,20 +78,20 @@ async def test_a_bad_identification_stores_nothing(tenant: Tenant, name: str) ->
 
 
 async def test_an_identification_with_everything_wrong(tenant: Tenant) -> None:
-    """IdentifyUser names addresses that cannot be, unknown mask paths and unbuilt fields at once."""
+    """IdentifyUser names addresses that cannot be, unknown mask paths and empty removals at once."""
     request = users_pb2.IdentifyUserRequest(
         user=user(email="spongebob", number="911!", timezone="Mars/Olympus"),
         update_mask=FieldMask(paths=["email", "id", "push_tokens"]),
-        remove_push_tokens=["t"],
-        remove_web_push_endpoints=["https://push.test/1"],
+        remove_push_tokens=["t", ""],
+        remove_web_push_endpoints=[""],
     )
     before = await tenant.stored()
 
     assert_violates(
         await refusal(tenant.backend.users.IdentifyUser(request)),
         [
-            ("remove_push_tokens", "NOT_SUPPORTED_YET"),
-            ("remove_web_push_endpoints", "NOT_SUPPORTED_YET"),
+            ("remove_push_tokens[1]", "REQUIRED"),
+            ("remove_web_push_endpoints[0]", "REQUIRED"),
             ("user.email", "INVALID_ADDRESS"),
             ("user.number", "INVALID_ADDRESS"),
             ("user.timezone", "INVALID"),
@@ -178,12 +178,15 @@ async def test_bad_parts_are_refused(tenant: Tenant) -> None:
 
 @pytest.mark.parametrize("method", [one for one in METHODS if one.name in BUILT], ids=lambda method: method.name)
 async def test_every_built_method_refuses_garbage(tenant: Tenant, method: Method) -> None:
-    """Every method refuses bytes that are no request of it, and an empty request with the paths that it lacks."""
+    """Every method refuses bytes that are no request of it, and an empty request, if it needs anything, with paths."""
     credentials = [basic_authorization(tenant.client_id, tenant.secret)]
 
     garbage = await refusal(method.call(tenant.channel, b"\xff\xff\xff\xff", credentials))
-    empty = await refusal(method.call(tenant.channel, b"", credentials))
-
     assert garbage.reason == "UNDECODABLE_REQUEST"
+    if method.name in NEED_NOTHING:
+        await method.call(tenant.channel, b"", credentials)
+        return
+
+    empty = await refusal(method.call(tenant.channel, b"", credentials))
     assert empty.reason == "INVALID_REQUEST"
     assert {reason for _, reason in empty.violations} == {"REQUIRED"}

@@ -81,12 +81,10 @@ BAD_SENDS: dict[str, tuple[sender_pb2.SendRequest, list[tuple[str, str]]]] = {
             user=user(id="a\0b", language="?"),
             merge_tags=struct({"a": float("nan")}),
             force_channels=[0],
-            request_id="r-1",
             tags=[""],
             priority=9,
         ),
         [
-            ("request_id", "NOT_SUPPORTED_YET"),
             ("user.language", "INVALID"),
             ("user.id", "INVALID_CHARACTERS"),
             ("notification_id", "REQUIRED"),

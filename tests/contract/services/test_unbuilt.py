@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOT_BUILT = {
-    "request_id": send_request(request_id="r-1"),
     "options": send_request(options={"email": {"from_name": "Bob"}}),
     "schedule_time": send_request(schedule_time=Timestamp(seconds=1)),
     "schedule_local_time": send_request(schedule_local_time="09:00"),

@@ -13,8 +13,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from carillon.v1 import (
+    environments_pb2_grpc,
     inbox_pb2,
     inbox_pb2_grpc,
+    messages_pb2_grpc,
     notifications_pb2,
     notifications_pb2_grpc,
     preferences_pb2_grpc,
@@ -53,6 +55,8 @@ class Caller:
     sub_notifications: Any = field(init=False)
     notifications: Any = field(init=False)
     inbox: Any = field(init=False)
+    environments: Any = field(init=False)
+    messages: Any = field(init=False)
 
     def __post_init__(self) -> None:
         for name, stub in (
@@ -62,6 +66,8 @@ class Caller:
             ("sub_notifications", sub_notifications_pb2_grpc.SubNotificationsStub),
             ("notifications", notifications_pb2_grpc.NotificationsStub),
             ("inbox", inbox_pb2_grpc.InboxStub),
+            ("environments", environments_pb2_grpc.EnvironmentsStub),
+            ("messages", messages_pb2_grpc.MessagesStub),
         ):
             object.__setattr__(self, name, _WithMetadata(stub(self.channel), self.metadata))
 

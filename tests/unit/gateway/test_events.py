@@ -65,6 +65,18 @@ def test_an_update_tells_the_fields_that_browsers_know() -> None:
     }
 
 
+def test_archiving_is_told_by_its_fields() -> None:
+    """An item that leaves for the archive is told by the time of it, and a first reply by what it says."""
+    change = _update(
+        {"inapp.box": "archive", "inapp.archive_time": NOON, "inapp.replies": [{"time": NOON, "text": "x"}]}
+    )
+
+    assert _event(change).body["set"] == {
+        "archive_time": "2026-01-02T12:00:00.000Z",
+        "replies": [{"time": "2026-01-02T12:00:00.000Z", "text": "x"}],
+    }
+
+
 def test_marking_unread_raises_the_badge() -> None:
     """An item that counts again is told so."""
     assert _event(_update({"inapp.unread": True})).body["unread_change"] == 1
@@ -80,6 +92,8 @@ def test_an_update_of_nothing_that_is_seen_tells_nothing() -> None:
     [
         {"updated": {"inapp.date": NOON, "inapp.message_count": 2}},
         {"updated": {"inapp.tags.1": "x"}},
+        {"updated": {"inapp.replies.1": {"time": NOON, "text": "x"}}},
+        {"updated": {"inapp.box": "inbox"}, "removed": ["inapp.archive_time"]},
         {"removed": ["inapp.actions.0.url"]},
         {"arrays": [{"field": "inapp.tags", "newSize": 1}]},
         {"kind": "replace"},

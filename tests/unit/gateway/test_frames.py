@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from gateway.frames import FrameError, Hello, Ping, encode, parse
+from gateway.fields import FrameError
+from gateway.frames import Hello, Ping, encode, parse
+from gateway.requests import Filter, ListItems, MarkItems, Until
 
 HELLO = {"type": "hello", "client_id": "dev", "user_id": "u:1", "user_hash": "aGFzaA=="}
 
@@ -109,3 +112,72 @@ def test_an_error_answers_with_the_ref_of_its_frame() -> None:
 def test_frames_are_compact_utf8() -> None:
     """A frame has no spaces, and text as it is."""
     assert encode({"type": "created", "item": {"title": "Ü"}}) == '{"type":"created","item":{"title":"Ü"}}'.encode()
+
+
+def test_a_list_is_read_with_its_defaults() -> None:
+    """A list needs no more than its ref."""
+    assert parse('{"type":"list","ref":"1"}') == ListItems("1", limit=50)
+
+
+def test_a_list_is_read_whole() -> None:
+    """All that narrows a list is read, a time in any zone."""
+    narrowed = {"unread": False, "notification_ids": ["n"], "categories": ["c"], "sections": ["s"], "tags": ["t"]}
+    body = {"type": "list", "ref": "1", "limit": 100, "page_token": "p", "view": "ARCHIVE", "filter": narrowed}
+
+    assert parse(json.dumps(body | {"before_time": "2026-01-02T03:04:05.678+01:00"})) == ListItems(
+        "1",
+        limit=100,
+        page_token="p",
+        before_time=datetime(2026, 1, 2, 2, 4, 5, 678_000, tzinfo=UTC),
+        view="ARCHIVE",
+        narrowed=Filter(False, ("n",), ("c",), ("s",), ("t",)),
+    )
+
+
+def test_a_mark_is_read() -> None:
+    """A mark names ids, or all up to a time."""
+    by_id = {"type": "mark", "ref": "1", "ids": ["a"], "set": ["SEEN"], "clear": ["CLICKED"], "reply": "r"}
+    until = {"type": "mark", "ref": "1", "until": {"time": "2026-01-02T00:00:00Z", "view": "ALL"}}
+
+    assert parse(json.dumps(by_id)) == MarkItems("1", ("a",), sets=("SEEN",), clears=("CLICKED",), reply="r")
+    assert parse(json.dumps(until)) == MarkItems("1", until=Until(datetime(2026, 1, 2, tzinfo=UTC), "ALL"))
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"type": "list"}, "ref"),
+        ({"type": "list", "ref": ""}, "ref"),
+        ({"type": "list", "ref": "1", "limit": 101}, "limit"),
+        ({"type": "list", "ref": "1", "view": "LATER"}, "view"),
+        ({"type": "list", "ref": "1", "before_time": "yesterday"}, "before_time"),
+        ({"type": "list", "ref": "1", "before_time": "2026-01-02T00:00:00"}, "before_time"),
+        ({"type": "list", "ref": "1", "before_time": "0001-01-01T00:00:00+14:00"}, "before_time"),
+        ({"type": "list", "ref": "1", "filter": []}, "filter"),
+        ({"type": "list", "ref": "1", "filter": {"unread": 1}}, "filter.unread"),
+        ({"type": "list", "ref": "1", "filter": {"tags": "t"}}, "filter.tags"),
+        ({"type": "list", "ref": "1", "filter": {"tags": ["t"] * 101}}, "filter.tags"),
+        ({"type": "list", "ref": "1", "filter": {"tags": ["t", 1]}}, "filter.tags[1]"),
+        ({"type": "mark", "ids": ["a"]}, "ref"),
+        ({"type": "mark", "ref": "1"}, "ids"),
+        ({"type": "mark", "ref": "1", "ids": ["a"], "until": {}}, "ids"),
+        ({"type": "mark", "ref": "1", "ids": "a"}, "ids"),
+        ({"type": "mark", "ref": "1", "ids": ["a", "x" * 129]}, "ids[1]"),
+        ({"type": "mark", "ref": "1", "ids": ["a", ""]}, "ids[1]"),
+        ({"type": "mark", "ref": "1", "ids": ["a"] * 1001}, "ids"),
+        ({"type": "mark", "ref": "1", "ids": ["a"], "set": ["SEEN", "seen"]}, "set[1]"),
+        ({"type": "mark", "ref": "1", "ids": ["a"], "clear": ["UNSPECIFIED"]}, "clear[0]"),
+        ({"type": "mark", "ref": "1", "ids": ["a"], "reply": "x" * 4097}, "reply"),
+        ({"type": "mark", "ref": "1", "ids": ["a"], "reply": "\ud800"}, "reply"),
+        ({"type": "mark", "ref": "1", "until": "2026-01-02T00:00:00Z"}, "until"),
+        ({"type": "mark", "ref": "1", "until": {"view": "ALL"}}, "until.time"),
+        ({"type": "mark", "ref": "1", "until": {"time": 1}}, "until.time"),
+        ({"type": "mark", "ref": "1", "until": {"time": "2026-01-02T00:00:00Z", "filter": 1}}, "until.filter"),
+    ],
+)
+def test_a_wrong_field_of_a_request_is_named(body: dict[str, Any], field: str) -> None:
+    """Each wrong field of a list or mark is refused by its path."""
+    with pytest.raises(FrameError) as caught:
+        parse(json.dumps(body))
+
+    assert (caught.value.code, caught.value.field) == ("INVALID_FIELD", field)

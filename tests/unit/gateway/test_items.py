@@ -37,6 +37,7 @@ DOCUMENT: dict[str, Any] = {
         "label": "L",
         "priority": "HIGH",
         "tags": ["a", "b"],
+        "replies": [{"time": NOON, "text": "yes"}, {"time": LATER, "text": "no"}],
         **dict.fromkeys(("seen_time", "opened_time", "clicked_time", "archive_time"), NOON),
         **dict.fromkeys(("first_action_time", "second_action_time"), LATER),
     },
@@ -52,6 +53,10 @@ def test_an_item_is_the_same_from_the_services_and_from_the_database() -> None:
     assert item["rev"] == "6957b5c000000002"
     assert item["date"] == "2026-01-02T12:00:00.678Z"
     assert item["actions"] == [{"label": "Track", "url": "/t"}, {"label": "Later"}]
+    assert item["replies"] == [
+        {"time": "2026-01-02T12:00:00.678Z", "text": "yes"},
+        {"time": "2026-01-03T00:00:00.000Z", "text": "no"},
+    ]
     assert set(item) == {"id", "rev", "expire_time", *DOCUMENT["inapp"]} - {"box"}
 
 
@@ -85,8 +90,11 @@ def _proto(document: dict[str, Any]) -> inbox_pb2.InboxItem:
     actions = [content_pb2.InappAction(**action) for action in inapp.pop("actions", [])]
     names = ("title", "body", "html", "url", "image_url", "icon_url")
     content = content_pb2.InappContent(actions=actions, **{name: inapp.pop(name) for name in names if name in inapp})
+    replies = [inbox_pb2.InboxReply(**reply) for reply in inapp.pop("replies", [])]
     priority = channel_pb2.Priority.Value(f"PRIORITY_{inapp.pop('priority')}")
     rev = f"{document['changed'].time:08x}{document['changed'].inc:08x}"
     if "expire_time" in document:
         inapp["expire_time"] = document["expire_time"]
-    return inbox_pb2.InboxItem(id=document["_id"]["m"], rev=rev, content=content, priority=priority, **inapp)
+    return inbox_pb2.InboxItem(
+        id=document["_id"]["m"], rev=rev, content=content, priority=priority, replies=replies, **inapp
+    )

@@ -8,10 +8,24 @@ from hypothesis import strategies as st
 
 from gateway.closes import CloseCode
 from gateway.events import Event, coalesce
-from gateway.frames import FrameError, Hello
-from gateway.protocol import MAX_BUFFERED_EVENTS, Action, Close, InboxProtocol, Open, Send, State, Welcome
+from gateway.fields import FrameError
+from gateway.frames import Hello
+from gateway.protocol import (
+    MAX_BUFFERED_EVENTS,
+    MAX_REQUESTS,
+    Action,
+    Ask,
+    Close,
+    InboxProtocol,
+    Open,
+    Send,
+    State,
+    Welcome,
+)
+from gateway.requests import ListItems
 
 HELLO = '{"type":"hello","client_id":"dev","user_id":"u1","user_hash":"aGFzaA=="}'
+LIST = '{"type":"list","ref":"7"}'
 
 
 def test_hello_opens() -> None:
@@ -117,6 +131,45 @@ def test_a_ping_is_answered_with_its_ref() -> None:
     assert _bodies(protocol.receive('{"type":"ping"}')) == [{"type": "pong"}]
 
 
+def test_a_request_is_asked_as_the_user_of_the_session() -> None:
+    """A request goes on with the hello of the session, and its answer has its ref."""
+    protocol = _live()
+
+    assert protocol.receive(LIST) == [Ask(Hello("dev", "u1", "aGFzaA=="), ListItems("7"))]
+    assert _bodies(protocol.answer("7", {"items": []})) == [{"type": "result", "ref": "7", "items": []}]
+    assert _bodies(protocol.refuse("8", FrameError("X", "x"))) == [
+        {"type": "error", "code": "X", "message": "x", "ref": "8"}
+    ]
+
+
+def test_requests_that_wait_are_bounded() -> None:
+    """One too many is refused by its ref without a strike; each answer and each refusal makes room."""
+    protocol = _live()
+    for _ in range(MAX_REQUESTS):
+        assert isinstance(protocol.receive(LIST)[0], Ask)
+    for _ in range(5):
+        assert [(body["code"], body["ref"]) for body in _bodies(protocol.receive(LIST))] == [("TOO_MANY_REQUESTS", "7")]
+
+    protocol.answer("7", {})
+    protocol.refuse("7", FrameError("X", "x"))
+    assert [type(protocol.receive(LIST)[0]) for _ in range(3)] == [Ask, Ask, Send]
+
+
+def test_nothing_is_asked_before_the_welcome() -> None:
+    """A request before the welcome is a bad frame."""
+    assert [body["code"] for body in _bodies(_opening().receive(LIST))] == ["WELCOME_EXPECTED"]
+
+
+def test_an_answer_after_the_end_is_dropped() -> None:
+    """What the services answer to a session that is closed goes nowhere."""
+    protocol = _live()
+    protocol.receive(LIST)
+    protocol.fail(CloseCode.GOING_AWAY)
+
+    assert protocol.answer("7", {}) == []
+    assert protocol.refuse("7", FrameError("X", "x")) == []
+
+
 def test_hello_has_a_time() -> None:
     """Without a hello the session ends when the time is over, with one it goes on."""
     assert InboxProtocol().expire_hello() == [Close(CloseCode.HELLO_LATE)]
@@ -143,10 +196,13 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-_NAMES = st.sampled_from(["client_id", "user_id", "user_hash", "limit", "cursor", "ref", "token", "other"])
+_TYPES = st.sampled_from(["hello", "ping", "list", "mark", "nope"])
+_NAMES = st.sampled_from(
+    ["client_id", "user_id", "user_hash", "limit", "cursor", "ref", "token", "ids", "until", "set", "filter", "other"]
+)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["hello", "ping", "nope"]), st.dictionaries(_NAMES, _JSON)), max_size=5))
+@given(st.lists(st.tuples(_TYPES, st.dictionaries(_NAMES, _JSON)), max_size=5))
 def test_no_object_makes_it_raise(bodies: list[tuple[str, dict[str, Any]]]) -> None:
     """Whatever the fields of a frame hold, it is opened, answered, or refused."""
     _feed_all([json.dumps({"type": kind, **body}) for kind, body in bodies])
@@ -166,6 +222,12 @@ def _feed_all(frames: list[str | bytes]) -> None:
 def _opening() -> InboxProtocol:
     protocol = InboxProtocol()
     protocol.receive(HELLO)
+    return protocol
+
+
+def _live() -> InboxProtocol:
+    protocol = _opening()
+    protocol.welcome(Welcome(0, 0, []))
     return protocol
 
 

@@ -13,7 +13,7 @@ from services.kernel.errors import Unauthenticated
 from tests.unit.services.builders import NOW
 
 if TYPE_CHECKING:
-    from services.environments.store import EnvironmentStore
+    from services.environments.cache import Catalogue
 
 HOUR = timedelta(hours=1)
 # A secret in the middle of its rotation, and one that is over.
@@ -34,7 +34,7 @@ class Environments:
         self._environments = {environment.client_id: environment for environment in environments}
         self.asked: list[str] = []
 
-    async def get(self, client_id: str) -> Environment | None:
+    async def environment(self, client_id: str) -> Environment | None:
         """Gives an environment, or None."""
         self.asked.append(client_id)
         return self._environments.get(client_id)
@@ -45,7 +45,7 @@ async def authenticate(
 ) -> Principal:
     """Checks credentials at a time."""
     store = environments or Environments(ROTATED, Environment("other", (Secret("k1", "others", NOW),)))
-    return await Authenticator(cast("EnvironmentStore", store), lambda: now).authenticate(credentials)
+    return await Authenticator(cast("Catalogue", store), lambda: now).authenticate(credentials)
 
 
 @pytest.mark.parametrize("secret", ["old", "new"])

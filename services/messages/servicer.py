@@ -1,0 +1,69 @@
+"""The RPCs of carillon.v1.Messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from carillon.v1 import messages_pb2, messages_pb2_grpc
+from services.kernel import validation
+from services.kernel.auth import current_principal
+from services.kernel.paging import decode_page_token, encode_page_token
+from services.kernel.validation import Violations
+from services.messages import convert
+
+if TYPE_CHECKING:
+    from services.kernel.clock import Clock
+    from services.kernel.interceptors import Context
+    from services.messages.log import MessageLog
+    from services.messages.store import MessageStore
+
+
+class MessagesServicer(messages_pb2_grpc.MessagesServicer):
+    """Serves the log to backends."""
+
+    def __init__(self, log: MessageLog, messages: MessageStore, *, clock: Clock) -> None:
+        self._log = log
+        self._messages = messages
+        self._clock = clock
+
+    async def GetMessage(
+        self, request: messages_pb2.GetMessageRequest, context: Context
+    ) -> messages_pb2.GetMessageResponse:
+        """Gets one message, whole."""
+        violations = Violations()
+        tracking_id = validation.lookup_id(request.tracking_id, violations, field="tracking_id")
+        violations.raise_if_any()
+
+        entry = await self._log.get(current_principal().client_id, tracking_id)
+        return messages_pb2.GetMessageResponse(message=convert.entry_to_proto(entry))
+
+    async def ListMessages(
+        self, request: messages_pb2.ListMessagesRequest, context: Context
+    ) -> messages_pb2.ListMessagesResponse:
+        """Lists messages, the newest first."""
+        client_id = current_principal().client_id
+        violations = Violations()
+        selected = convert.filter_from_proto(request.filter, violations)
+        is_full = convert.is_full_from_proto(request.view, violations)
+        page_size = validation.page_size(request.page_size, violations)
+        violations.raise_if_any()
+
+        filters = {"rpc": "ListMessages", "client_id": client_id, "filter": repr(selected)}
+        position = decode_page_token(request.page_token, filters, types=(str,))
+        below = str(position[0]) if position else ""
+        page = await self._log.page(client_id, selected, below=below, limit=page_size, is_full=is_full)
+        return messages_pb2.ListMessagesResponse(
+            messages=map(convert.entry_to_proto, page.entries),
+            next_page_token=encode_page_token((page.end,), filters) if page.end else "",
+        )
+
+    async def DeleteMessage(
+        self, request: messages_pb2.DeleteMessageRequest, context: Context
+    ) -> messages_pb2.DeleteMessageResponse:
+        """Deletes every trace of a message; its item disappears live."""
+        violations = Violations()
+        tracking_id = validation.lookup_id(request.tracking_id, violations, field="tracking_id")
+        violations.raise_if_any()
+
+        await self._messages.delete(current_principal().client_id, tracking_id, self._clock())
+        return messages_pb2.DeleteMessageResponse()

@@ -1,0 +1,102 @@
+"""The services and a gateway over one MongoDB, and browsers that hold what they are told."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from carillon.v1 import sender_pb2
+from services.kernel.auth import user_hash
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.contract.services.world import Tenant, World
+
+USER_ID = "userId_123abc"
+
+
+class Live:
+    """The services and a gateway, over one MongoDB."""
+
+    def __init__(self, world: World, ws_port: int) -> None:
+        self.world = world
+        self._ws_port = ws_port
+
+    @asynccontextmanager
+    async def browser(self, tenant: Tenant, user_id: str = USER_ID) -> AsyncIterator[Browser]:
+        """Connects as a user, as a browser does, and waits for the welcome."""
+        url = f"ws://127.0.0.1:{self._ws_port}/v1/inbox"
+        async with connect(url, subprotocols=["carillon.v1"]) as socket:  # type: ignore[list-item] # a NewType of str
+            hello = {"type": "hello", "client_id": tenant.client_id, "user_id": user_id}
+            await socket.send(json.dumps(hello | {"user_hash": user_hash(tenant.secret, user_id)}))
+            browser = Browser(socket)
+            assert (await browser.take())["type"] == "welcome"
+            yield browser
+
+
+class Browser:
+    """What a client holds after the frames that it got, by the rules of gateway/README.md."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self.items: dict[str, dict[str, Any]] = {}
+        self.unread_count = 0
+        self.appeared: list[str] = []
+        self.answers: dict[str, dict[str, Any]] = {}
+
+    async def take(self) -> dict[str, Any]:
+        """Applies the next frame and gives it."""
+        frame: dict[str, Any] = json.loads(await self._socket.recv())
+        match frame["type"]:
+            case "welcome":
+                self.items = {item["id"]: item for item in frame["items"]}
+                self.unread_count = frame["unread_count"]
+                self.appeared += self.items
+            case "created":
+                self.items[frame["item"]["id"]] = frame["item"]
+                self.appeared.append(frame["item"]["id"])
+                self.unread_count += frame["unread_change"]
+            case "updated":
+                for item in (self.items[item_id] for item_id in frame["ids"] if item_id in self.items):
+                    item |= frame["set"] | {"rev": frame["rev"]}
+                    for name in frame["unset"]:
+                        item.pop(name, None)
+                self.unread_count += frame["unread_change"]
+            case "result" | "error":
+                self.answers[frame["ref"]] = frame
+            case "retracted":
+                for item_id in frame["ids"]:
+                    self.items.pop(item_id, None)
+                self.unread_count += frame["unread_change"]
+        return frame
+
+    async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Sends a request and gives its answer; events that come before it are applied."""
+        ref = str(len(self.answers))
+        await self._socket.send(json.dumps({"type": kind, "ref": ref, **fields}))
+        while ref not in self.answers:
+            await self.take()
+        return self.answers[ref]
+
+    async def take_until(self, item_id: str) -> None:
+        """Applies frames until an item is there."""
+        while item_id not in self.items:
+            await self.take()
+
+
+def a_send(notification_id: str = "order_tracking", **fields: Any) -> sender_pb2.SendRequest:
+    """Makes a send with most of what an item can hold."""
+    request = sender_pb2.SendRequest(
+        notification_id=notification_id,
+        user={"id": USER_ID},  # type: ignore[arg-type] # a dict is a message too
+        sub_notification_id="eu",
+        secondary_id="order-1",
+        tags=["a", "b"],
+        **fields,
+    )
+    request.merge_tags.update({"item": "<b>Krabby</b> Patty", "address": "124 Conch Street", "orderId": "1"})
+    return request
