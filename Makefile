@@ -103,11 +103,6 @@ polyglot: install ## Run the tests that need other languages (Go, Node, Java)
 	  GOBIN=$(GRPCURL_DIR) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
 	PATH="$(GRPCURL_DIR):$$PATH" pytest tests/polyglot
 
-.PHONY: bench
-bench: install ## Measure how fast Send is, against a server that does nothing; needs a quiet machine
-	@.ci/bootstrap packages libcurl4
-	PYTHONPATH=. python -m tests.bench.send
-
 .PHONY: explain
 explain: install ## Show what every query costs on 200,000 messages
 	@.ci/bootstrap packages libcurl4

@@ -14,6 +14,7 @@ from services.kernel.auth import (
     hash_matches,
     secret_matches,
 )
+from services.kernel.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from services.environments.cache import Catalogue
@@ -37,7 +38,11 @@ class Authenticator:
         if not is_client_id(credentials.client_id):
             raise credentials_invalid()
         environment = await self._catalogue.environment(credentials.client_id)
-        return self.check(credentials, environment)
+        try:
+            return self.check(credentials, environment)
+        except Unauthenticated:
+            # What is held may be older than a secret that was made just now.
+            return self.check(credentials, await self._catalogue.reload(credentials.client_id))
 
     def check(self, credentials: Credentials, environment: Environment | None) -> Principal:
         """Checks credentials against an environment as it was read; raises as `authenticate` does."""

@@ -78,6 +78,10 @@ class Catalogue:
             return held.environment
         return await self._loads.submit(client_id)
 
+    async def reload(self, client_id: str) -> Environment | None:
+        """Gives an environment as it is stored now; one read for all who ask at the same moment."""
+        return await self._loads.submit(client_id)
+
     async def definition(self, environment: Environment, notification_id: str) -> Notification | None:
         """Gives a definition, as it was at the environment's version or later; None where there is none."""
         held = self._held.get(environment.client_id)

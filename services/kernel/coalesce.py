@@ -1,8 +1,8 @@
 """Coalescing: what many callers ask for at the same moment is asked of the database once.
 
 One operation for each caller is bound by the driver's cost of an operation; one for a hundred callers costs little more
-than one for one. There is no timer: a lone caller is flushed at the loop's next turn, and callers gather only behind
-flushes that are under way.
+than one for one. There is no timer: a flush begins once the loop has turned a few times without a new caller. In an
+idle loop that is at once (ten turns are some 20 µs); in a busy one those who are on their way get in.
 
 A flush belongs to nobody. A caller waits on a future of its own: cancelled before the flush, it leaves the queue;
 after it, it only stops listening, and the flush goes on for the others.
@@ -35,6 +35,12 @@ class Bounds:
     flush_bytes: int = 8 * 1024 * 1024
     in_flight: int = 2
     """How many flushes run at once. With one, a caller waits for half of another's flush; four gain nothing."""
+
+    quiet_turns: int = 10
+    """After how many turns of the loop without a new caller a flush begins. A call takes several to come this far."""
+
+    gather_turns: int = 100
+    """After how many turns it begins in any case."""
 
     queue_items: int = 20_000
     queue_bytes: int = 128 * 1024 * 1024
@@ -76,7 +82,11 @@ class Coalescer(Generic[T, R]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Flushes that are under way end first: their callers are waiting.
+        # Flushes that are under way or due end first: their callers are waiting.
+        while error is None and self._queue:
+            await asyncio.wait(tuple(self._queue))
+        for future in self._queue:
+            future.cancel()
         await self._tasks.__aexit__(kind, error, traceback)
 
     async def submit(self, item: T, *, size: int = 0) -> R:
@@ -106,10 +116,17 @@ class Coalescer(Generic[T, R]):
                 self._leave(future)
 
     def _schedule(self) -> None:
-        # Not at once, but at the loop's next turn: all callers that this turn wakes up are then in it.
         if not self._is_scheduled and self._in_flight < self._bounds.in_flight and self._queue:
             self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._start)
+            asyncio.get_running_loop().call_soon(self._gather, 0, 1, 1)
+
+    def _gather(self, seen: int, quiet: int, turns: int) -> None:
+        bounds, waiting = self._bounds, len(self._queue)
+        quiet = 1 if waiting > seen else quiet + 1
+        if quiet < bounds.quiet_turns and turns < bounds.gather_turns and waiting < bounds.flush_items:
+            asyncio.get_running_loop().call_soon(self._gather, waiting, quiet, turns + 1)
+        else:
+            self._start()
 
     def _start(self) -> None:
         self._is_scheduled = False

@@ -36,7 +36,7 @@ MAX_TAGS = 20
 MAX_FORCE_CHANNELS = 100
 MAX_TRACKING_IDS = 1000
 
-_REQUEST_ID = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?")
+_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _UNBUILT = (
     "options",
     "schedule_time",

@@ -24,7 +24,7 @@ async def serve(port: int) -> None:
         return raw
 
     server = grpc.aio.server()
-    handlers: dict[str, Any] = {"Send": grpc.unary_unary_rpc_method_handler(send)}
+    handlers: Any = {"Send": grpc.unary_unary_rpc_method_handler(send)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("carillon.v1.Sender", handlers),))
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()

@@ -43,8 +43,8 @@ class Side:
     tracking_ids: Sequence[str]
 
 
-async def fill(tenant: Tenant, mark: str) -> Side:
-    """Gives an environment the ids that every other one has here, and texts that are its own."""
+async def fill(tenant: Tenant, mark: str, *, messages: int) -> Side:
+    """Gives an environment the ids that every other one has here, and texts and a number of messages of its own."""
     await tenant.put(
         *(
             definition(name, inapp(f"{mark} {{{{ t }}}}"), channels=(INAPP_WEB, EMAIL), title=mark)
@@ -64,7 +64,7 @@ async def fill(tenant: Tenant, mark: str) -> Side:
     await backend.environments.UpdateEnvironment(
         environments_pb2.UpdateEnvironmentRequest(environment=environments_pb2.Environment(name=mark))
     )
-    sent = await tenant.send(*(send(mark, f"r-{number}") for number in range(3)))
+    sent = await tenant.send(*(send(mark, f"r-{number}") for number in range(messages)))
     return Side(tenant, mark, [answer.tracking_id for answer in sent])
 
 

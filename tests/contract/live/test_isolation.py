@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf import descriptor_pool, message_factory
 
 from services.kernel.auth import basic_authorization, user_hash
 from tests.contract.live.isolation import CASES, USER_ID, Case, Side, fill, send
@@ -14,7 +15,9 @@ from tests.contract.services.methods import FOR_USERS, METHODS, Method
 from tests.contract.services.refusals import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from google.protobuf.message import Message
 
     from tests.contract.live.world import Browser, Live
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+# More in the other, so that what counts both sides counts more than there is.
+OWN_MESSAGES, OTHER_MESSAGES = 3, 5
 TRIED = [
     (method, case, f"{method.name}-{number}")
     for method in METHODS
@@ -34,13 +39,13 @@ BY_USERS = [pytest.param(method, case, id=name) for method, case, name in TRIED 
 @pytest_asyncio.fixture(loop_scope="session")
 async def own(live: Live) -> Side:
     """Gives the environment that calls are made in."""
-    return await fill(await live.world.tenant(), "of-A")
+    return await fill(await live.world.tenant(), "of-A", messages=OWN_MESSAGES)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def other(live: Live) -> Side:
     """Gives the other one."""
-    return await fill(await live.world.tenant(), "of-B")
+    return await fill(await live.world.tenant(), "of-B", messages=OTHER_MESSAGES)
 
 
 async def test_every_method_is_tried() -> None:
@@ -77,7 +82,7 @@ async def try_call(live: Live, own: Side, other: Side, method: Method, case: Cas
     """Makes one call and looks at the other environment: its documents, the answer, and what its browser is told."""
     async with live.browser(other.tenant, USER_ID) as browser:
         before, shown, unread_count = await documents(live, other), dict(browser.items), browser.unread_count
-        assert len(shown) == unread_count == 3
+        assert len(shown) == unread_count == OTHER_MESSAGES
         request = case.request(own, other).SerializeToString()
 
         if case.refused:
@@ -90,6 +95,7 @@ async def try_call(live: Live, own: Side, other: Side, method: Method, case: Cas
         assert b"of-B" not in answer
         if not case.refused:
             assert not any(tracking_id.encode() in answer for tracking_id in other.tracking_ids)
+            assert max(counts(decode(method, answer)), default=0) <= OWN_MESSAGES
         if case.shows:
             assert b"of-A" in answer
         assert await documents(live, other) == before
@@ -117,17 +123,17 @@ async def test_a_socket_reaches_its_own_alone(live: Live, own: Side, other: Side
 
         (sent,) = await other.tenant.send(send(other.mark, "the next"))
         await stranger.take_until(sent.item_id)
-        assert stranger.unread_count == 4
+        assert stranger.unread_count == OTHER_MESSAGES + 1
         (sent,) = await own.tenant.send(send(own.mark, "the next"))
         await browser.take_until(sent.item_id)
-        assert browser.unread_count == 4
+        assert browser.unread_count == OWN_MESSAGES + 1
         await assert_marked(browser, own)
 
 
 async def assert_marked(browser: Browser, own: Side) -> None:
     """Asserts that the same mark with one's own ids does change something."""
     marked = await browser.ask("mark", ids=list(own.tracking_ids), set=["SEEN"])
-    assert marked["changed_count"] == 3
+    assert marked["changed_count"] == OWN_MESSAGES
 
 
 PAGED = {
@@ -170,6 +176,23 @@ def request_fields(case: Case) -> set[str]:
     """Gives the names of a request's fields."""
     nobody: Any = Side(None, "", ["", "", ""])  # type: ignore[arg-type] # nothing is called
     return {field.name for field in case.request(nobody, nobody).DESCRIPTOR.fields}
+
+
+def decode(method: Method, answer: bytes) -> Message:
+    """Reads an answer, as the method's descriptor has it."""
+    service, name = method.name.split("/")
+    descriptor = descriptor_pool.Default().FindServiceByName(f"carillon.v1.{service}").methods_by_name[name]
+    return message_factory.GetMessageClass(descriptor.output_type).FromString(answer)
+
+
+def counts(message: Message) -> Iterator[int]:
+    """Gives all that a message counts, in whatever depth."""
+    for field, value in message.ListFields():
+        if field.name.endswith("_count"):
+            yield value
+        elif field.message_type and not field.message_type.GetOptions().map_entry:
+            for inner in value if field.is_repeated else [value]:
+                yield from counts(inner)
 
 
 async def call(side: Side, name: str, request: Any) -> Any:

@@ -268,7 +268,9 @@ async def test_each_environment_has_request_ids_of_its_own(tenant: Tenant, world
     assert [item.id for item in await stranger.items(USER)] == [answer.item_id]
 
 
-@pytest.mark.parametrize("request_id", ["x", "~" * 128, "!", "a b", "6b29fc40-ca47-1067-b31d-00dd010662da", "$where"])
+@pytest.mark.parametrize(
+    "request_id", ["x", "~" * 128, "!", "a b", " ", " x ", "6b29fc40-ca47-1067-b31d-00dd010662da", "$where"]
+)
 async def test_a_request_id_at_the_limits_is_taken(tenant: Tenant, request_id: str) -> None:
     """1 to 128 printable ASCII characters make a send repeatable."""
     first = await send(tenant, request(request_id))

@@ -76,8 +76,12 @@ class Bench:
         return await self.database.begun.get()
 
     async def settled(self) -> None:
-        """Lets the loop turn until nothing of ours can be under way: each step takes a turn or two."""
-        for _ in range(20):
+        """Lets the loop turn until nothing of ours can be under way."""
+        await self.turn(30)
+
+    async def turn(self, count: int) -> None:
+        """Lets the loop turn so many times."""
+        for _ in range(count):
             await asyncio.sleep(0)
 
     async def hold(self, count: int = 2) -> list[Flush]:
@@ -127,6 +131,39 @@ async def test_callers_of_one_moment_share_a_flush() -> None:
         assert flush.items == ["a", "b", "c"]
         flush.end()
         assert await asyncio.gather(*calls) == ["A", "B", "C"]
+
+
+async def test_callers_who_are_on_their_way_share_a_flush() -> None:
+    """Whoever comes before the loop has turned ten times without a new caller is flushed together with the others."""
+    async with bench() as running:
+        for item in "abcde":
+            running.call(item)
+            await running.turn(6)
+
+        assert (await running.begun()).items == list("abcde")
+        running.call("f")
+        await running.turn(15)
+        running.call("g")
+        assert (await running.begun()).items == ["f"]
+
+
+async def test_callers_who_come_all_the_time_hold_nobody_up() -> None:
+    """A flush begins after a hundred turns, even if each has brought another caller."""
+    async with bench() as running:
+        for number in range(150):
+            running.call(str(number))
+            await running.turn(1)
+
+        assert 90 <= len((await running.begun()).items) <= 100
+
+
+async def test_a_full_flush_begins_at_once() -> None:
+    """Where as many wait as one flush takes there is nothing to wait for."""
+    async with bench(flush_items=2) as running:
+        running.call("a", "b")
+        await running.turn(4)
+
+        assert running.database.begun.get_nowait().items == ["a", "b"]
 
 
 async def test_callers_gather_behind_two_flushes_in_flight() -> None:
@@ -232,7 +269,7 @@ async def test_cancelled_before_the_flush_leaves_the_queue() -> None:
 
 async def test_cancelled_at_the_very_turn_is_not_flushed() -> None:
     """A caller who is cancelled in the turn in which its flush is taken is not in it."""
-    async with bench() as running:
+    async with bench(quiet_turns=1) as running:
         a, b = running.call("a", "b")
         await asyncio.sleep(0)  # both are in the queue now, and the flush is taken at the next turn
         a.cancel()
@@ -322,19 +359,37 @@ async def test_a_flush_belongs_to_nobody() -> None:
 
 
 async def test_leaving_waits_for_what_is_in_flight() -> None:
-    """The block does not end before the flushes that are under way have, as their callers are waiting."""
+    """The block does not end before the flushes that are under way or due have, as their callers are waiting."""
     database = Database()
 
     async def run() -> asyncio.Task[str]:
         async with Coalescer(database.flush) as coalescer:
             call = asyncio.ensure_future(coalescer.submit("a"))
             await asyncio.sleep(0)
-            await asyncio.sleep(0)
             return call
 
     running = asyncio.ensure_future(run())
     flush = await database.begun.get()
-    await asyncio.sleep(0)
+    for _ in range(30):
+        await asyncio.sleep(0)
     assert not running.done()
     flush.end()
     assert await (await running) == "A"
+
+
+async def test_leaving_by_an_error_lets_nobody_wait() -> None:
+    """Where the block ends by an error, who was not flushed yet is cancelled."""
+    database = Database()
+    calls = []
+
+    async def fail() -> None:
+        async with Coalescer(database.flush) as coalescer:
+            calls.append(asyncio.ensure_future(coalescer.submit("a")))
+            await asyncio.sleep(0)
+            raise ValueError
+
+    with pytest.raises(ExceptionGroup):
+        await fail()
+    await asyncio.wait(calls)
+    assert calls[0].cancelled()
+    assert database.begun.empty()

@@ -34,6 +34,10 @@ class Environments:
         self._environments = {environment.client_id: environment for environment in environments}
         self.asked: list[str] = []
 
+    async def reload(self, client_id: str) -> Environment | None:
+        """Gives an environment, or None; none that was not held."""
+        return self._environments.get(client_id)
+
     async def environment(self, client_id: str) -> Environment | None:
         """Gives an environment, or None."""
         self.asked.append(client_id)
