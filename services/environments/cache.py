@@ -76,7 +76,7 @@ class Catalogue:
         if held and version in (None, held.environment.version):
             self._held.move_to_end(client_id)
             return held.environment
-        return await self._loads.submit(client_id)
+        return await self.reload(client_id)
 
     async def reload(self, client_id: str) -> Environment | None:
         """Gives an environment as it is stored now; one read for all who ask at the same moment."""

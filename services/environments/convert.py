@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import available_timezones
 
 import phonenumbers
 
@@ -29,7 +27,6 @@ _TIMEZONE_BYTES = 64
 # Far more than there are channels; each unknown number is a violation, and a request has room for millions.
 _MAX_CHANNELS = 100
 _MIN_RETENTION, _MAX_RETENTION = timedelta(days=1), timedelta(days=3650)
-_WEB_URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
 _OUTPUT_ONLY = ("client_id", "vapid_public_key", "create_time", "update_time")
 
 
@@ -84,7 +81,7 @@ def _name(proto: environments_pb2.Environment, violations: Violations) -> str:
 def _logo_url(proto: environments_pb2.Environment, violations: Violations) -> str:
     field = "environment.logo_url"
     validation.text(proto.logo_url, violations, field=field, max_bytes=_URL_BYTES)
-    if proto.logo_url and not _WEB_URL.fullmatch(proto.logo_url):
+    if proto.logo_url and not validation.is_web_url(proto.logo_url):
         violations.add(field, "must be an http or https URL")
     return proto.logo_url
 
@@ -128,7 +125,7 @@ def _default_timezone(proto: environments_pb2.Environment, violations: Violation
     field = "environment.default_timezone"
     timezone = proto.default_timezone or DEFAULTS.default_timezone
     validation.text(timezone, violations, field=field, max_bytes=_TIMEZONE_BYTES)
-    if timezone not in available_timezones():
+    if not validation.is_timezone(timezone):
         violations.add(field, "is not in the tz database; give a name such as 'Europe/Berlin'")
     return timezone
 

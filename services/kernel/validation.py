@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
+from zoneinfo import available_timezones
 
 from services.kernel.errors import FieldViolation, InvalidArgument
 
@@ -17,6 +19,7 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 MAX_VIOLATIONS = 100
 
+_WEB_URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
 _CREATED_ID = re.compile(r"[A-Za-z0-9._:-]+")
 # Control, format, surrogate, line and paragraph separator: a person does not see them, so two ids could look the same.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -88,6 +91,22 @@ def page_size(value: int, violations: Violations, *, field: str = "page_size") -
     if value < 0:
         violations.add(field, f"must not be negative, but is {value}; 0 means {DEFAULT_PAGE_SIZE}", "OUT_OF_RANGE")
     return min(value, MAX_PAGE_SIZE) if value > 0 else DEFAULT_PAGE_SIZE
+
+
+def is_web_url(value: str) -> bool:
+    """Tells whether a text is an http or https URL."""
+    return _WEB_URL.fullmatch(value) is not None
+
+
+def is_timezone(value: str) -> bool:
+    """Tells whether a text is a name of the tz database."""
+    return value in _timezones()
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    # Walks the whole tz database, so once is enough.
+    return frozenset(available_timezones())
 
 
 def _has_surrogate(value: str) -> bool:

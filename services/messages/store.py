@@ -34,7 +34,7 @@ from services.messages.model import (
     message_deleted,
     optional_fields,
 )
-from services.messages.sources import TRACKING_INDEX
+from services.messages.sources import REQUEST_INDEX, TRACKING_INDEX
 from services.notifications.store import content_to_document
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ _TOMBSTONE = timedelta(days=31)
 _SLICE = 500
 
 _LIVE_INDEX = "live"
-_REQUEST_INDEX = "request"
 # What is left of a deleted message, for as long as it would have been kept.
 _KEPT = frozenset({"_id", "request_id", "request_hash", "expire_time", "changed", "inapp"})
 
@@ -84,7 +83,7 @@ class MessageStore:
         await self._collection.create_index("expire_time", name="ttl", expireAfterSeconds=0)
         await self._collection.create_index(
             [("_id.e", 1), ("_id.u", 1), ("request_id", 1)],
-            name=_REQUEST_INDEX,
+            name=REQUEST_INDEX,
             unique=True,
             partialFilterExpression={"request_id": {"$exists": True}},
         )
@@ -107,11 +106,11 @@ class MessageStore:
         fields = {"request_hash": 1, "deleted": 1, "warnings": 1, "changed": 1}
         fields |= {f"deliveries.{name}": 1 for name in ("channel", "state", "reason", "detail")}
         with translate_errors(), deadline():
-            document = await self._collection.find_one(query, fields, hint=_REQUEST_INDEX)
+            document = await self._collection.find_one(query, fields, hint=REQUEST_INDEX)
         return _to_stored_request(document) if document else None
 
     async def _insert_all(self, messages: Sequence[RawBSONDocument]) -> list[Inserted | Exception]:
-        return await insert_all(self._collection, messages, request_index=_REQUEST_INDEX)
+        return await insert_all(self._collection, messages, request_index=REQUEST_INDEX)
 
     async def retract(
         self, client_id: str, user_id: str, selected: RetractionFilter, now: datetime, *, cancel_deliveries: bool

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
-from zoneinfo import available_timezones
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -44,7 +42,6 @@ _KEY_BYTES = 256
 _DEVICE_FIELDS = ("app_id", "ad_id", "device_id", "platform", "manufacturer", "model")
 _PROVIDERS = {user_pb2.PUSH_PROVIDER_APN: "APN", user_pb2.PUSH_PROVIDER_FCM: "FCM"}
 _PROVIDER_NUMBERS = {name: number for number, name in _PROVIDERS.items()}
-_WEB_URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
@@ -193,21 +190,15 @@ def _check_addresses(texts: dict[str, str], *, region: str, refuse: Refuse) -> N
 
 def _check_texts(texts: dict[str, str], violations: Violations, *, region: str, refuse: Refuse) -> None:
     _check_addresses(texts, region=region, refuse=refuse)
-    if texts["timezone"] and texts["timezone"] not in _timezones():
+    if texts["timezone"] and not validation.is_timezone(texts["timezone"]):
         refuse("timezone", "is not in the tz database; give a name such as 'Europe/Berlin'")
         texts["timezone"] = ""
     if texts["language"] and not LANGUAGE.fullmatch(texts["language"]):
         violations.add("user.language", LANGUAGE_FORM)
-    if texts["photo_url"] and not _WEB_URL.fullmatch(texts["photo_url"]):
+    if texts["photo_url"] and not validation.is_web_url(texts["photo_url"]):
         violations.add("user.photo_url", "must be an http or https URL")
     if texts["country"] and not _COUNTRY.fullmatch(texts["country"]):
         violations.add("user.country", "must be two capital letters of ISO 3166-1, for instance 'US'")
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    # Walks the whole tz database, so once is enough.
-    return frozenset(available_timezones())
 
 
 def _push_tokens(proto: user_pb2.User, violations: Violations) -> tuple[PushToken, ...]:
