@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pymongo
-from pymongo.errors import ConnectionFailure
+from pymongo.errors import ConnectionFailure, ExecutionTimeout
 from pymongo.read_concern import ReadConcern
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ async def holding_inserts(
     try:
         yield until_held
     finally:
-        # One that was killed meanwhile holds nothing.
-        with suppress(ConnectionFailure), pymongo.timeout(1):
+        # One that was killed meanwhile holds nothing. ExecutionTimeout: the time was up before anything was sent.
+        with suppress(ConnectionFailure, ExecutionTimeout), pymongo.timeout(1):
             await client.admin.command({"configureFailPoint": _HANG, "mode": "off"})
 
 
