@@ -101,7 +101,9 @@ class _InboxResumeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InboxResu
     INBOX_RESUME_UNSPECIFIED: _InboxResume.ValueType  # 0
     """Is never sent by the server."""
     INBOX_RESUME_FULL: _InboxResume.ValueType  # 1
-    """Every item that changed since the cursor, retracted ones included: apply them to what you hold."""
+    """Every item that changed since the cursor, retracted ones included, and none that is missing: apply them to what
+    you hold. Some may be as you hold them already.
+    """
     INBOX_RESUME_SNAPSHOT: _InboxResume.ValueType  # 2
     """The newest items of the inbox: throw away what you hold."""
 
@@ -111,10 +113,52 @@ class InboxResume(_InboxResume, metaclass=_InboxResumeEnumTypeWrapper):
 INBOX_RESUME_UNSPECIFIED: InboxResume.ValueType  # 0
 """Is never sent by the server."""
 INBOX_RESUME_FULL: InboxResume.ValueType  # 1
-"""Every item that changed since the cursor, retracted ones included: apply them to what you hold."""
+"""Every item that changed since the cursor, retracted ones included, and none that is missing: apply them to what
+you hold. Some may be as you hold them already.
+"""
 INBOX_RESUME_SNAPSHOT: InboxResume.ValueType  # 2
 """The newest items of the inbox: throw away what you hold."""
 Global___InboxResume: _TypeAlias = InboxResume  # noqa: Y015
+
+class _InboxSnapshotCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InboxSnapshotCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InboxSnapshotCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INBOX_SNAPSHOT_CAUSE_UNSPECIFIED: _InboxSnapshotCause.ValueType  # 0
+    """Stands in a welcome that is no snapshot."""
+    INBOX_SNAPSHOT_CAUSE_NO_CURSOR: _InboxSnapshotCause.ValueType  # 1
+    """No cursor was given."""
+    INBOX_SNAPSHOT_CAUSE_CURSOR_INVALID: _InboxSnapshotCause.ValueType  # 2
+    """The cursor does not verify: it is none of ours, another user's, or signed under another master key."""
+    INBOX_SNAPSHOT_CAUSE_CURSOR_TOO_OLD: _InboxSnapshotCause.ValueType  # 3
+    """The cursor is older than 29 days: what was taken back since is not known for certain any more."""
+    INBOX_SNAPSHOT_CAUSE_CURSOR_AHEAD: _InboxSnapshotCause.ValueType  # 4
+    """The cursor is of a time that the database has not reached, as after it was restored from a backup."""
+    INBOX_SNAPSHOT_CAUSE_OTHER_USER: _InboxSnapshotCause.ValueType  # 5
+    """The user was deleted since; whoever has the id now is somebody new."""
+    INBOX_SNAPSHOT_CAUSE_TOO_MANY_CHANGES: _InboxSnapshotCause.ValueType  # 6
+    """More than 500 items changed since."""
+
+class InboxSnapshotCause(_InboxSnapshotCause, metaclass=_InboxSnapshotCauseEnumTypeWrapper):
+    """Says why a welcome is a snapshot. Values may be added."""
+
+INBOX_SNAPSHOT_CAUSE_UNSPECIFIED: InboxSnapshotCause.ValueType  # 0
+"""Stands in a welcome that is no snapshot."""
+INBOX_SNAPSHOT_CAUSE_NO_CURSOR: InboxSnapshotCause.ValueType  # 1
+"""No cursor was given."""
+INBOX_SNAPSHOT_CAUSE_CURSOR_INVALID: InboxSnapshotCause.ValueType  # 2
+"""The cursor does not verify: it is none of ours, another user's, or signed under another master key."""
+INBOX_SNAPSHOT_CAUSE_CURSOR_TOO_OLD: InboxSnapshotCause.ValueType  # 3
+"""The cursor is older than 29 days: what was taken back since is not known for certain any more."""
+INBOX_SNAPSHOT_CAUSE_CURSOR_AHEAD: InboxSnapshotCause.ValueType  # 4
+"""The cursor is of a time that the database has not reached, as after it was restored from a backup."""
+INBOX_SNAPSHOT_CAUSE_OTHER_USER: InboxSnapshotCause.ValueType  # 5
+"""The user was deleted since; whoever has the id now is somebody new."""
+INBOX_SNAPSHOT_CAUSE_TOO_MANY_CHANGES: InboxSnapshotCause.ValueType  # 6
+"""More than 500 items changed since."""
+Global___InboxSnapshotCause: _TypeAlias = InboxSnapshotCause  # noqa: Y015
 
 @_typing.final
 class InboxItem(_message.Message):
@@ -194,11 +238,13 @@ class InboxItem(_message.Message):
 
     @_builtins.property
     def retract_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was taken back. Set only in what changed since a cursor; such an item shows nothing else."""
+        """When it was taken back, deleted or expired. Set only in what changed since a cursor; such an item has its id and
+        its rev, and shows nothing else.
+        """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it disappears by itself, without an event."""
+        """When it disappears by itself. It is then told of as retracted, within some seconds; who was away drops it."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -693,13 +739,16 @@ class InboxWelcome(_message.Message):
     RESUME_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     UNREAD_COUNT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     resume: Global___InboxResume.ValueType
     """What the items are."""
     unread_count: _builtins.int
     """How many unread items the user has."""
+    cause: Global___InboxSnapshotCause.ValueType
+    """Why it is a snapshot. Absent: it is none."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___InboxItem]:
-        """The items, newest first."""
+        """The items: of a snapshot the newest, newest first; else what changed, in the order of the changes."""
 
     def __init__(
         self,
@@ -707,10 +756,11 @@ class InboxWelcome(_message.Message):
         resume: Global___InboxResume.ValueType = ...,
         items: _abc.Iterable[Global___InboxItem] | None = ...,
         unread_count: _builtins.int = ...,
+        cause: Global___InboxSnapshotCause.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "resume", b"resume", "unread_count", b"unread_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "items", b"items", "resume", b"resume", "unread_count", b"unread_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -788,6 +838,7 @@ class WatchInboxResponse(_message.Message):
     CREATED_FIELD_NUMBER: _builtins.int
     UPDATED_FIELD_NUMBER: _builtins.int
     RETRACTED_FIELD_NUMBER: _builtins.int
+    PREFERENCES_CHANGED_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     UNREAD_CHANGE_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
@@ -808,7 +859,11 @@ class WatchInboxResponse(_message.Message):
 
     @_builtins.property
     def retracted(self) -> Global___ItemsRetracted:
-        """Items were taken back."""
+        """Items were taken back, deleted or expired."""
+
+    @_builtins.property
+    def preferences_changed(self) -> Global___PreferencesChanged:
+        """The user's preferences are others now."""
 
     def __init__(
         self,
@@ -817,14 +872,15 @@ class WatchInboxResponse(_message.Message):
         created: Global___ItemCreated | None = ...,
         updated: Global___ItemsUpdated | None = ...,
         retracted: Global___ItemsRetracted | None = ...,
+        preferences_changed: Global___PreferencesChanged | None = ...,
         cursor: _builtins.str = ...,
         unread_change: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "event", b"event", "retracted", b"retracted", "updated", b"updated", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "event", b"event", "preferences_changed", b"preferences_changed", "retracted", b"retracted", "updated", b"updated", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "cursor", b"cursor", "event", b"event", "retracted", b"retracted", "unread_change", b"unread_change", "updated", b"updated", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "cursor", b"cursor", "event", b"event", "preferences_changed", b"preferences_changed", "retracted", b"retracted", "unread_change", b"unread_change", "updated", b"updated", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["welcome", "created", "updated", "retracted"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["welcome", "created", "updated", "retracted", "preferences_changed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -896,7 +952,7 @@ Global___ItemsUpdated: _TypeAlias = ItemsUpdated  # noqa: Y015
 
 @_typing.final
 class ItemsRetracted(_message.Message):
-    """Tells of items that were taken back."""
+    """Tells of items that were taken back, deleted or expired."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -917,3 +973,20 @@ class ItemsRetracted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ItemsRetracted: _TypeAlias = ItemsRetracted  # noqa: Y015
+
+@_typing.final
+class PreferencesChanged(_message.Message):
+    """Tells that the user's preferences changed: whoever shows them reads them anew. Not repeated after a resume."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreferencesChanged: _TypeAlias = PreferencesChanged  # noqa: Y015

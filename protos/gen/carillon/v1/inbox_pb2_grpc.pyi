@@ -57,15 +57,17 @@ class InboxStub:
     """Reads, at one moment of the cluster's time, what a client needs to be up to date: the inbox, or what changed since
     a cursor. Whoever follows events applies those after the answer's position, and no others.
 
-    Fails with UNAVAILABLE (POSITION_NOT_REACHED) where the database does not reach min_position within 2 seconds, and
-    with PERMISSION_DENIED (OTHER_USER).
+    Fails with UNAVAILABLE where the database does not reach min_position within 2 seconds (POSITION_NOT_REACHED) and
+    while the user is being deleted (USER_BEING_DELETED), and with PERMISSION_DENIED (OTHER_USER).
     """
     WatchInbox: _grpc.UnaryStreamMultiCallable[_inbox_pb2.WatchInboxRequest, _inbox_pb2.WatchInboxResponse]
     """Streams the inbox: first a welcome, as SyncInbox reads it, then every change as it happens. An empty response every
     25 seconds shows that the stream lives.
 
-    Fails with PERMISSION_DENIED (OTHER_USER). Ends with UNAVAILABLE when the server drains or the reader is too slow:
-    come back with the last cursor.
+    Fails with PERMISSION_DENIED (OTHER_USER). Ends with UNAVAILABLE when the server drains (DRAINING), events were
+    missed (EVENTS_MISSED) or the reader is too slow (READER_TOO_SLOW): come back with the last cursor. Ends with
+    UNAUTHENTICATED when the token expires (TOKEN_EXPIRED) or is revoked (TOKEN_REVOKED), and with NOT_FOUND
+    (USER_NOT_FOUND) when the user is deleted. RESOURCE_EXHAUSTED (TOO_MANY_STREAMS): the server has all it takes.
     """
 
 @_typing.type_check_only
@@ -97,15 +99,17 @@ class InboxAsyncStub(InboxStub):
     """Reads, at one moment of the cluster's time, what a client needs to be up to date: the inbox, or what changed since
     a cursor. Whoever follows events applies those after the answer's position, and no others.
 
-    Fails with UNAVAILABLE (POSITION_NOT_REACHED) where the database does not reach min_position within 2 seconds, and
-    with PERMISSION_DENIED (OTHER_USER).
+    Fails with UNAVAILABLE where the database does not reach min_position within 2 seconds (POSITION_NOT_REACHED) and
+    while the user is being deleted (USER_BEING_DELETED), and with PERMISSION_DENIED (OTHER_USER).
     """
     WatchInbox: _aio.UnaryStreamMultiCallable[_inbox_pb2.WatchInboxRequest, _inbox_pb2.WatchInboxResponse]  # type: ignore[assignment]
     """Streams the inbox: first a welcome, as SyncInbox reads it, then every change as it happens. An empty response every
     25 seconds shows that the stream lives.
 
-    Fails with PERMISSION_DENIED (OTHER_USER). Ends with UNAVAILABLE when the server drains or the reader is too slow:
-    come back with the last cursor.
+    Fails with PERMISSION_DENIED (OTHER_USER). Ends with UNAVAILABLE when the server drains (DRAINING), events were
+    missed (EVENTS_MISSED) or the reader is too slow (READER_TOO_SLOW): come back with the last cursor. Ends with
+    UNAUTHENTICATED when the token expires (TOKEN_EXPIRED) or is revoked (TOKEN_REVOKED), and with NOT_FOUND
+    (USER_NOT_FOUND) when the user is deleted. RESOURCE_EXHAUSTED (TOO_MANY_STREAMS): the server has all it takes.
     """
 
 class InboxServicer(metaclass=_abc_1.ABCMeta):
@@ -158,8 +162,8 @@ class InboxServicer(metaclass=_abc_1.ABCMeta):
         """Reads, at one moment of the cluster's time, what a client needs to be up to date: the inbox, or what changed since
         a cursor. Whoever follows events applies those after the answer's position, and no others.
 
-        Fails with UNAVAILABLE (POSITION_NOT_REACHED) where the database does not reach min_position within 2 seconds, and
-        with PERMISSION_DENIED (OTHER_USER).
+        Fails with UNAVAILABLE where the database does not reach min_position within 2 seconds (POSITION_NOT_REACHED) and
+        while the user is being deleted (USER_BEING_DELETED), and with PERMISSION_DENIED (OTHER_USER).
         """
 
     @_abc_1.abstractmethod
@@ -171,8 +175,10 @@ class InboxServicer(metaclass=_abc_1.ABCMeta):
         """Streams the inbox: first a welcome, as SyncInbox reads it, then every change as it happens. An empty response every
         25 seconds shows that the stream lives.
 
-        Fails with PERMISSION_DENIED (OTHER_USER). Ends with UNAVAILABLE when the server drains or the reader is too slow:
-        come back with the last cursor.
+        Fails with PERMISSION_DENIED (OTHER_USER). Ends with UNAVAILABLE when the server drains (DRAINING), events were
+        missed (EVENTS_MISSED) or the reader is too slow (READER_TOO_SLOW): come back with the last cursor. Ends with
+        UNAUTHENTICATED when the token expires (TOKEN_EXPIRED) or is revoked (TOKEN_REVOKED), and with NOT_FOUND
+        (USER_NOT_FOUND) when the user is deleted. RESOURCE_EXHAUSTED (TOO_MANY_STREAMS): the server has all it takes.
         """
 
 def add_InboxServicer_to_server(servicer: InboxServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -141,7 +141,9 @@ class UsersServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateUserToken(self, request, context):
-        """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash.
+        """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash. A backend may
+        make the same by itself: HS256 under a live client_secret, `aud` the client_id, `sub` the user, `iat`, and `exp` at
+        most 24 hours after it; `kid` may name the secret.
 
         Fails with INVALID_ARGUMENT (INVALID_REQUEST).
         """
@@ -150,7 +152,8 @@ class UsersServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeUserTokens(self, request, context):
-        """Revokes every token of a user that was made before now, and closes their open sessions within a second.
+        """Revokes every token of a user that was made before now, and closes the sessions that they opened within a second.
+        User hashes stay valid: those end with the secret that they were made under.
 
         Fails with INVALID_ARGUMENT (INVALID_REQUEST).
         """

@@ -69,12 +69,15 @@ class UsersStub:
     Fails with NOT_FOUND (USER_NOT_FOUND).
     """
     CreateUserToken: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateUserTokenRequest, _users_pb2.CreateUserTokenResponse]
-    """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash.
+    """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash. A backend may
+    make the same by itself: HS256 under a live client_secret, `aud` the client_id, `sub` the user, `iat`, and `exp` at
+    most 24 hours after it; `kid` may name the secret.
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
     RevokeUserTokens: _grpc.UnaryUnaryMultiCallable[_users_pb2.RevokeUserTokensRequest, _users_pb2.RevokeUserTokensResponse]
-    """Revokes every token of a user that was made before now, and closes their open sessions within a second.
+    """Revokes every token of a user that was made before now, and closes the sessions that they opened within a second.
+    User hashes stay valid: those end with the secret that they were made under.
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
@@ -120,12 +123,15 @@ class UsersAsyncStub(UsersStub):
     Fails with NOT_FOUND (USER_NOT_FOUND).
     """
     CreateUserToken: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateUserTokenRequest, _users_pb2.CreateUserTokenResponse]  # type: ignore[assignment]
-    """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash.
+    """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash. A backend may
+    make the same by itself: HS256 under a live client_secret, `aud` the client_id, `sub` the user, `iat`, and `exp` at
+    most 24 hours after it; `kid` may name the secret.
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
     RevokeUserTokens: _aio.UnaryUnaryMultiCallable[_users_pb2.RevokeUserTokensRequest, _users_pb2.RevokeUserTokensResponse]  # type: ignore[assignment]
-    """Revokes every token of a user that was made before now, and closes their open sessions within a second.
+    """Revokes every token of a user that was made before now, and closes the sessions that they opened within a second.
+    User hashes stay valid: those end with the secret that they were made under.
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
@@ -210,7 +216,9 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.CreateUserTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.CreateUserTokenResponse, _abc.Awaitable[_users_pb2.CreateUserTokenResponse]]:
-        """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash.
+        """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash. A backend may
+        make the same by itself: HS256 under a live client_secret, `aud` the client_id, `sub` the user, `iat`, and `exp` at
+        most 24 hours after it; `kid` may name the secret.
 
         Fails with INVALID_ARGUMENT (INVALID_REQUEST).
         """
@@ -221,7 +229,8 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.RevokeUserTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.RevokeUserTokensResponse, _abc.Awaitable[_users_pb2.RevokeUserTokensResponse]]:
-        """Revokes every token of a user that was made before now, and closes their open sessions within a second.
+        """Revokes every token of a user that was made before now, and closes the sessions that they opened within a second.
+        User hashes stay valid: those end with the secret that they were made under.
 
         Fails with INVALID_ARGUMENT (INVALID_REQUEST).
         """
