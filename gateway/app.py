@@ -6,13 +6,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.feed import Feed, open_feed_client
 from gateway.http.app import create_app, serve_http
-from gateway.hub import Hub
 from gateway.server import serve_websockets
 from gateway.services_client import ServicesClient
 from gateway.session import Limits, Session
+from services.kernel.crypto import parse_master_key
+from services.kernel.cursors import CursorSigner
 from services.kernel.process import SettingsError
+from services.live.feed import Feed, open_feed_client
+from services.live.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,12 +57,16 @@ async def run_gateway(
         on_ready: Called once it listens. MongoDB and the services may still be absent then.
 
     Raises:
-        SettingsError: If it is not told where MongoDB is.
+        SettingsError: If it is not told where MongoDB is, or not the master key.
         PortTakenError: If it cannot listen where it should.
     """
     if settings.mongodb_uri is None:
         raise SettingsError("CARILLON_MONGODB_URI is not set; set it, or run `carillon dev`, which has its own MongoDB")
 
+    if settings.master_key is None:
+        raise SettingsError("CARILLON_MASTER_KEY is not set; give the gateway the one that the services have")
+
+    cursors = CursorSigner(parse_master_key(settings.master_key.get_secret_value()))
     limits = Limits(
         hello_timeout_s=settings.hello_timeout_s,
         outbox_frames=settings.outbox_frames,
@@ -69,7 +75,7 @@ async def run_gateway(
     )
     async with (
         open_feed_client(settings.mongodb_uri.get_secret_value()) as client,
-        ServicesClient(settings.services_url) as services,
+        ServicesClient(settings.services_url, cursors) as services,
     ):
         hub = Hub(max_sessions_per_user=settings.max_sessions_per_user)
         feed = Feed(client.get_default_database(DEFAULT_DATABASE), hub, silence_s=settings.feed_silence_s)

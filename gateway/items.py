@@ -50,7 +50,9 @@ _TIMES: tuple[_TimeField, ...] = get_args(_TimeField)
 
 
 def item_from_proto(item: inbox_pb2.InboxItem) -> dict[str, Any]:
-    """Gives the item of a frame, as the services have read it."""
+    """Gives the item of a frame, as the services have read it; of one that was taken back, that it was."""
+    if item.HasField("retract_time"):
+        return {"id": item.id, "rev": item.rev, "retract_time": _proto_time(item.retract_time)}
     content = item.content
     fields = {name: getattr(item, name) for name in _PLAIN}
     fields |= {name: getattr(content, name) for name in _CONTENT}
@@ -68,11 +70,6 @@ def item_from_document(document: Mapping[str, Any]) -> dict[str, Any]:
     stored = {**document.get("inapp", {}), "expire_time": document.get("expire_time")}
     rev = position_to_text(position_of(document["changed"]))
     return _item(document["_id"]["m"], rev, {name: field_value(name, stored.get(name)) for name in _CONVERTERS})
-
-
-def is_field(name: str) -> bool:
-    """Tells whether a stored field is one that a browser sees."""
-    return name in _CONVERTERS
 
 
 def field_value(name: str, stored: Any) -> Any:
@@ -113,3 +110,6 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "tags": list,
     "replies": _replies,
 }
+
+FIELDS = frozenset(_CONVERTERS)
+"""The stored fields that a frame can tell of."""

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import frames
 from gateway.closes import CloseCode
+from gateway.events import frame_of
 from gateway.fields import FrameError
 from gateway.frames import Hello, Ping
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from gateway.events import Event
     from gateway.requests import Request
+    from services.live.changes import Event
 
 MAX_STRIKES = 3
 MAX_BUFFERED_EVENTS = 256
@@ -82,10 +83,17 @@ class Welcome:
 
     unread_count: int
     items: list[dict[str, Any]]
-    """Newest first."""
+    """Of a snapshot the newest, newest first; else what changed since the client's cursor, in that order."""
+
+    incarnation: int
+    """Of which user document; cursors name it."""
+
+    cursor_at: Callable[[int], str]
+    """Gives the cursor of who has this state and every event up to a position."""
 
     resume: str = "snapshot"
-    cursor: str = ""
+    cause: str = ""
+    """Why it is a snapshot; empty: it is none."""
 
 
 class InboxProtocol:
@@ -96,7 +104,7 @@ class InboxProtocol:
         self._hello: Hello | None = None
         self._strikes = 0
         self._asked = 0
-        self._position = 0
+        self._welcome: Welcome | None = None
         self._buffer: list[Event] = []
 
     def receive(self, data: str | bytes) -> list[Action]:
@@ -130,14 +138,16 @@ class InboxProtocol:
             return []
 
         self.state = State.LIVE
-        self._position = welcome.position
+        self._welcome = welcome
         body: dict[str, Any] = {
             "type": "welcome",
             "resume": welcome.resume,
+            **({"cause": welcome.cause} if welcome.cause else {}),
             "unread_count": welcome.unread_count,
             "items": welcome.items,
+            "cursor": welcome.cursor_at(welcome.position),
         }
-        actions: list[Action] = [_send(body | ({"cursor": welcome.cursor} if welcome.cursor else {}))]
+        actions: list[Action] = [_send(body)]
         for event in self._buffer:
             actions += self.push(event)
 
@@ -146,8 +156,10 @@ class InboxProtocol:
 
     def push(self, event: Event) -> list[Action]:
         """Takes an event of the user; before the welcome it is kept, and one that the welcome holds is dropped."""
-        if self.state is State.LIVE:
-            return [Send(one.frame) for one in event.after(self._position)]
+        if self.state is State.LIVE and self._welcome:
+            welcome = self._welcome
+            events = event.after(welcome.position)
+            return [Send(frame_of(one, welcome.incarnation, welcome.cursor_at)) for one in events]
         if self.state is not State.OPENING:
             return []
         if len(self._buffer) >= MAX_BUFFERED_EVENTS:

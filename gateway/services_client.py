@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.frames import Hello
     from gateway.requests import Request
+    from services.kernel.cursors import CursorSigner
 
 DEADLINE_S = 10.0
 
@@ -44,6 +46,8 @@ _TRANSIENT = frozenset(
 )
 _RESUMES = {inbox_pb2.INBOX_RESUME_FULL: "full", inbox_pb2.INBOX_RESUME_SNAPSHOT: "snapshot"}
 
+_CAUSE = "INBOX_SNAPSHOT_CAUSE_"
+
 _log = structlog.get_logger(__name__)
 
 
@@ -52,11 +56,13 @@ class ServicesClient:
 
     Args:
         url: Where they are: ``grpc://host:port``.
+        cursors: Signs cursors as they do.
         deadline_s: How long a call may take.
     """
 
-    def __init__(self, url: str, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, url: str, cursors: CursorSigner, *, deadline_s: float = DEADLINE_S) -> None:
         self._target = urlsplit(url).netloc
+        self._cursors = cursors
         self._deadline_s = deadline_s
 
     async def __aenter__(self) -> Self:
@@ -84,13 +90,20 @@ class ServicesClient:
         except grpc.aio.AioRpcError as error:
             raise _refusal(error) from None
 
-        welcome = answer.welcome
+        welcome, user = answer.welcome, {"client_id": hello.client_id, "user_id": hello.user_id}
+        cursor = self._cursors.verify(answer.cursor, **user)
+        if cursor is None:
+            _log.error("master_keys_differ", problem="CARILLON_MASTER_KEY is another one here than at the services")
+            raise SessionRefusedError(CloseCode.UNAVAILABLE)
+
         return Welcome(
             position=int(answer.position, 16),
+            incarnation=cursor.incarnation,
+            cursor_at=lambda position: self._cursors.sign(replace(cursor, position=position), **user),
             resume=_RESUMES[welcome.resume],
+            cause=inbox_pb2.InboxSnapshotCause.Name(welcome.cause).removeprefix(_CAUSE) if welcome.cause else "",
             unread_count=welcome.unread_count,
             items=[item_from_proto(item) for item in welcome.items],
-            cursor=answer.cursor,
         )
 
     async def ask(self, hello: Hello, request: Request) -> Mapping[str, Any]:

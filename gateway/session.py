@@ -12,22 +12,30 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 
 from gateway.closes import CloseCode
-from gateway.events import UserKey
 from gateway.protocol import Ask, Close, InboxProtocol, Open, Send, State
+from services.live.changes import UserKey
+from services.live.hub import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from datetime import datetime
 
     from websockets.asyncio.server import ServerConnection
 
-    from gateway.events import Event
     from gateway.fields import FrameError
     from gateway.frames import Hello
-    from gateway.hub import Hub
     from gateway.protocol import Action, Welcome
     from gateway.requests import Request
+    from services.live.changes import Event
+    from services.live.hub import Hub
 
 _log = structlog.get_logger(__name__)
+
+_CODES = {
+    Ending.EVENTS_MISSED: CloseCode.FEED_LOST,
+    Ending.USER_DELETED: CloseCode.USER_DELETED,
+    Ending.DRAINING: CloseCode.GOING_AWAY,
+}
 
 
 class SessionRefusedError(Exception):
@@ -155,6 +163,13 @@ class Session:
     def offer(self, event: Event) -> None:
         """Takes an event; does not wait and does not raise."""
         self._perform(self._protocol.push(event))
+
+    def end(self, ending: Ending) -> None:
+        """Ends the session as the hub wants it; does not wait and does not raise."""
+        self.close(_CODES[ending])
+
+    def revoke(self, not_before: datetime) -> None:
+        """Ends the session where its token was made before this time; does not wait and does not raise."""
 
     def close(self, code: CloseCode) -> None:
         """Ends the session soon; does not wait and does not raise, nor matter where it has ended."""

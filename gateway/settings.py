@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.feed import SILENCE_S
-from gateway.hub import MAX_SESSIONS_PER_USER
 from gateway.session import Limits
 from services.kernel.logging import LogLevel
+from services.live.feed import SILENCE_S
+from services.live.hub import MAX_SESSIONS_PER_USER
 
 
 class GatewaySettings(BaseSettings):
@@ -23,6 +23,9 @@ class GatewaySettings(BaseSettings):
 
     data_dir: Path = Path(".carillon")
     """Where `carillon dev` keeps its MongoDB."""
+
+    master_key: SecretStr | None = None
+    """The one that the services have: a key that is derived from it signs cursors. Required, as with them."""
 
     services_url: str = Field(default="grpc://127.0.0.1:50051", pattern=r"^grpc://[^/]+$")
     """Where the services are: grpc://host:port."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -37,14 +37,21 @@ from services.environments.store import EnvironmentStore
 from services.inbox import servicer as inbox
 from services.inbox.marks import MarkStore
 from services.inbox.store import InboxStore
+from services.inbox.syncing import InboxSync
+from services.inbox.watching import Watching
 from services.kernel import clock
 from services.kernel.crypto import SecretBox, new_master_key, parse_master_key
+from services.kernel.cursors import CursorSigner
 from services.kernel.errors import Unavailable
 from services.kernel.interceptors import AuthInterceptor, ErrorInterceptor, LogInterceptor
+from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable, watch_reachability
 from services.kernel.mongod import LocalMongod
 from services.kernel.process import SettingsError
 from services.kernel.server import GrpcServer
+from services.live.feed import open_feed_client
+from services.live.hub import Ending
+from services.live.lazy import LazyFeed
 from services.messages.log import MessageLog
 from services.messages.servicer import MessagesServicer
 from services.messages.store import MessageStore
@@ -70,6 +77,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.kernel.auth import Credentials, Principal
+    from services.kernel.clock import Clock
     from services.kernel.mongo import Client
     from services.settings import ServicesSettings
 
@@ -100,7 +108,12 @@ class Storage:
     """MongoDB, and the key that opens the secrets in it."""
 
     mongodb_uri: str
-    secret_box: SecretBox
+    master_key: bytes = field(repr=False)
+
+    @property
+    def secret_box(self) -> SecretBox:
+        """Opens the secrets."""
+        return SecretBox(self.master_key)
 
 
 class Stores:
@@ -155,13 +168,13 @@ async def open_storage(settings: ServicesSettings) -> AsyncIterator[Storage]:
                 "CARILLON_MASTER_KEY is not set; make one with `openssl rand -base64 32`, and give it to every process"
             )
         master_key = parse_master_key(settings.master_key.get_secret_value())
-        yield Storage(settings.mongodb_uri.get_secret_value(), SecretBox(master_key))
+        yield Storage(settings.mongodb_uri.get_secret_value(), master_key)
         return
 
     async with LocalMongod(settings.data_dir, port=settings.mongod_port, binary=settings.mongod) as mongod:
         given = settings.master_key.get_secret_value() if settings.master_key else _kept_master_key(settings.data_dir)
         _log.info("mongod_started", uri=mongod.uri, data_dir=str(settings.data_dir))
-        yield Storage(mongod.uri, SecretBox(parse_master_key(given)))
+        yield Storage(mongod.uri, parse_master_key(given))
 
 
 async def run_services(
@@ -170,6 +183,7 @@ async def run_services(
     stop: asyncio.Event,
     *,
     on_ready: Callable[[int], None] = lambda _: None,
+    now: Clock = clock.utc_now,
 ) -> None:
     """Runs the services until ``stop`` is set, then lets running calls end.
 
@@ -178,15 +192,18 @@ async def run_services(
         storage: Where everything is kept. It may be absent at any time: calls are then UNAVAILABLE.
         stop: Ends them.
         on_ready: Called with the port once they listen and MongoDB has answered.
+        now: Their clock.
 
     Raises:
         PortTakenError: If they cannot listen where they should.
     """
-    async with open_client(storage.mongodb_uri) as client:
+    async with open_client(storage.mongodb_uri) as client, open_feed_client(storage.mongodb_uri) as feed_client:
         stores = Stores(client, storage.secret_box)
+        feed = LazyFeed(feed_client.get_default_database(DEFAULT_DATABASE))
         prepared = asyncio.Event()
-        server = _make_server(settings, stores, prepared)
-        async with stores, server, asyncio.TaskGroup() as tasks:
+        server = _make_server(settings, stores, feed, CursorSigner(storage.master_key), prepared, now)
+        metrics = serve_metrics(settings.host, settings.metrics_port)
+        async with stores, server, metrics, asyncio.TaskGroup() as tasks:
 
             async def prepare_and_watch() -> None:
                 await _prepare(client, stores)
@@ -196,14 +213,18 @@ async def run_services(
 
             async def erase() -> None:
                 await prepared.wait()
-                await stores.erasures.run(clock.utc_now)
+                await stores.erasures.run(now)
 
             background = [
                 tasks.create_task(prepare_and_watch(), name="storage"),
                 tasks.create_task(erase(), name="erasures"),
                 tasks.create_task(stores.catalogue.run(), name="catalogue"),
+                tasks.create_task(feed.run(), name="feed"),
             ]
-            await server.serve_until(stop)
+            await stop.wait()
+            # Streams do not end by themselves, and would take all the time that calls have for it.
+            feed.hub.end_all(Ending.DRAINING)
+            await server.drain()
             for task in background:
                 task.cancel()
 
@@ -216,8 +237,15 @@ async def _prepare(client: Client, stores: Stores) -> None:
             return
 
 
-def _make_server(settings: ServicesSettings, stores: Stores, prepared: asyncio.Event) -> GrpcServer:
-    authenticator = Authenticator(stores.catalogue, clock.utc_now)
+def _make_server(
+    settings: ServicesSettings,
+    stores: Stores,
+    feed: LazyFeed,
+    cursors: CursorSigner,
+    prepared: asyncio.Event,
+    now: Clock,
+) -> GrpcServer:
+    authenticator = Authenticator(stores.catalogue, now)
 
     async def authenticate(credentials: Credentials) -> Principal:
         # Queries name their indexes, so none may run before these are there.
@@ -228,8 +256,17 @@ def _make_server(settings: ServicesSettings, stores: Stores, prepared: asyncio.E
     user_methods = frozenset(
         f"/carillon.v1.{service}/{method}" for service, methods in _USER_METHODS.items() for method in methods
     )
+    sync = InboxSync(stores.inbox, stores.users, cursors, clock=now)
+    watching = Watching(feed.hub, feed.ready, sync, clock=now)
+
+    def register(server: grpc.aio.Server) -> None:
+        _register(server, stores, authenticator, now)
+        inbox_pb2_grpc.add_InboxServicer_to_server(
+            inbox.InboxServicer(stores.inbox, stores.marks, sync, watching, clock=now), server
+        )
+
     return GrpcServer(
-        lambda server: _register(server, stores, authenticator),
+        register,
         service_names=[service.full_name for file in _FILES for service in file.DESCRIPTOR.services_by_name.values()],
         interceptors=(LogInterceptor(), ErrorInterceptor(), AuthInterceptor(authenticate, user_methods)),
         host=settings.host,
@@ -238,8 +275,8 @@ def _make_server(settings: ServicesSettings, stores: Stores, prepared: asyncio.E
     )
 
 
-def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authenticator) -> None:
-    now, new_id = clock.utc_now, clock.new_id
+def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authenticator, now: Clock) -> None:
+    new_id = clock.new_id
     sending = Sending(
         catalogue=stores.catalogue,
         recipients=stores.recipients,
@@ -269,10 +306,6 @@ def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authentica
     )
     notifications_pb2_grpc.add_NotificationsServicer_to_server(
         NotificationsServicer(stores.notifications, stores.catalogue, clock=now, new_id=new_id), server
-    )
-    inbox_pb2_grpc.add_InboxServicer_to_server(
-        inbox.InboxServicer(stores.inbox, stores.marks, clock=now),  # type: ignore[abstract] # not whole yet
-        server,
     )
     messages_pb2_grpc.add_MessagesServicer_to_server(
         MessagesServicer(stores.log, stores.messages, clock=now),  # type: ignore[abstract] # not whole yet

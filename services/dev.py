@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,11 @@ async def run_dev(settings: ServicesSettings, console: Console) -> None:
 
         async with grpc.aio.insecure_channel(services_url.removeprefix("grpc://")) as channel:
             await run_gateway(
-                GatewaySettings(mongodb_uri=SecretStr(storage.mongodb_uri), services_url=services_url),
+                GatewaySettings(
+                    mongodb_uri=SecretStr(storage.mongodb_uri),
+                    master_key=SecretStr(base64.b64encode(storage.master_key).decode()),
+                    services_url=services_url,
+                ),
                 stop,
                 dev=DevAccess(CLIENT_ID, CLIENT_SECRET, channel),
                 on_ready=lambda gateway: _print_addresses(console, services_url, storage, gateway),

@@ -36,6 +36,9 @@ class ServicesSettings(BaseSettings):
     grpc_port: int = Field(default=50051, ge=0, le=65535)
     """The port of the gRPC services. 0 takes a free one."""
 
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """The port where Prometheus reads what is counted, at /metrics. 0 takes a free one. Absent: nowhere."""
+
     reflection: bool = True
     """Whether grpcurl and the like may ask what services there are."""
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from carillon.v1 import inbox_pb2
-from services.inbox.model import TIME_FIELDS, Box, Item, ItemFilter, Mark, Marking, Selection, implied, marking
+from services.inbox.model import (
+    TIME_FIELDS,
+    Box,
+    Item,
+    ItemFilter,
+    Mark,
+    Marking,
+    Selection,
+    SnapshotCause,
+    State,
+    Tombstone,
+    implied,
+    marking,
+)
 from services.kernel import validation
 from services.kernel.cluster_time import position_to_text
 from services.kernel.wire import EnumCodec, from_timestamp, to_timestamp
@@ -19,6 +32,7 @@ if TYPE_CHECKING:
 MAX_MARKED = 1000
 MAX_REPLY_BYTES = 4096
 _MAX_VALUES = 100
+_CAUSES = EnumCodec(SnapshotCause, inbox_pb2.InboxSnapshotCause, prefix="INBOX_SNAPSHOT_CAUSE_")
 _MARKS = EnumCodec(Mark, inbox_pb2.InboxMark, prefix="INBOX_MARK_")
 _BOXES: dict[int, tuple[Box, ...]] = {
     inbox_pb2.INBOX_VIEW_UNSPECIFIED: (Box.INBOX,),
@@ -100,6 +114,28 @@ def _marks(numbers: Sequence[int], violations: Violations, *, field: str) -> lis
             violations.add(path, f"names {mark} a second time", "DUPLICATE")
         marks.append(mark)
     return marks
+
+
+def welcome_to_proto(state: State, cause: SnapshotCause | None) -> inbox_pb2.InboxWelcome:
+    """Gives what brings a client up to date.
+
+    Args:
+        state: What was read.
+        cause: Why it is the whole inbox; None: it is what changed.
+    """
+    return inbox_pb2.InboxWelcome(
+        resume=inbox_pb2.INBOX_RESUME_SNAPSHOT if cause else inbox_pb2.INBOX_RESUME_FULL,
+        items=map(_change_to_proto, state.items),
+        unread_count=state.unread_count,
+        cause=_CAUSES.to_wire(cause) if cause else inbox_pb2.INBOX_SNAPSHOT_CAUSE_UNSPECIFIED,
+    )
+
+
+def _change_to_proto(change: Item | Tombstone) -> inbox_pb2.InboxItem:
+    if isinstance(change, Item):
+        return item_to_proto(change)
+    rev = position_to_text(change.position)
+    return inbox_pb2.InboxItem(id=change.id, rev=rev, retract_time=to_timestamp(change.retract_time))
 
 
 def item_to_proto(item: Item) -> inbox_pb2.InboxItem:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from services.kernel.cursors import Cursor
     from services.kernel.vocabulary import Priority
     from services.notifications.model import Content
 
@@ -116,13 +118,76 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An inbox at one moment of the cluster's time."""
+class Tombstone:
+    """What is left of an item that was taken back, deleted or expired."""
 
-    items: Sequence[Item]
+    id: str
+    position: int
+    """As in `Item`."""
+
+    retract_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An inbox at one moment of the cluster's time: its newest items, or what changed since another moment."""
+
+    items: Sequence[Item | Tombstone]
     unread_count: int
     position: int
     """The moment, as in Item.position: every change up to it is in, and none after it."""
+
+    incarnation: int | None
+    """When the user's document was created, in milliseconds since 1970; None: there is none."""
+
+    is_being_deleted: bool = False
+    """Whether the user is being deleted at this moment; then nobody knows what belongs to whom."""
+
+
+class SnapshotCause(enum.StrEnum):
+    """Why a client that comes back is not told what changed, but gets its inbox anew."""
+
+    NO_CURSOR = "NO_CURSOR"
+    CURSOR_INVALID = "CURSOR_INVALID"
+    CURSOR_TOO_OLD = "CURSOR_TOO_OLD"
+    CURSOR_AHEAD = "CURSOR_AHEAD"
+    OTHER_USER = "OTHER_USER"
+    TOO_MANY_CHANGES = "TOO_MANY_CHANGES"
+
+
+OVERLAP = timedelta(seconds=60)
+"""How much older than a cursor a change may be stamped and yet have happened after it: 10 s at most, by far enough."""
+
+MAX_CURSOR_AGE = timedelta(days=29)
+"""Less than what is left of an item that was taken back is kept."""
+
+MAX_CHANGES = 500
+
+
+def changes_from(cursor: Cursor) -> int:
+    """Gives the position from which on changes may be missing to the holder of a cursor."""
+    return max(0, cursor.position - _ticks(OVERLAP))
+
+
+def why_not_resumed(cursor: Cursor, state: State) -> SnapshotCause | None:
+    """Tells why what was read since `changes_from` a cursor may lack a change or name another user's; None: it has all.
+
+    Args:
+        cursor: Where the client says it is; its signature is right.
+        state: What was read since, with one change more than `MAX_CHANGES` where there are so many.
+    """
+    if cursor.incarnation != state.incarnation:
+        return SnapshotCause.OTHER_USER
+    if cursor.position > state.position:
+        return SnapshotCause.CURSOR_AHEAD
+    if state.position - cursor.position > _ticks(MAX_CURSOR_AGE):
+        return SnapshotCause.CURSOR_TOO_OLD
+    return SnapshotCause.TOO_MANY_CHANGES if len(state.items) > MAX_CHANGES else None
+
+
+def _ticks(span: timedelta) -> int:
+    """Gives a span on the cluster's clock, which has the seconds in its upper 32 bits."""
+    return round(span.total_seconds()) << 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,16 @@ from services.kernel.cluster_time import position_from_text, position_to_text
 from services.kernel.paging import decode_page_token, encode_page_token
 from services.kernel.validation import Violations
 from services.kernel.wire import from_timestamp
+from services.live.changes import UserKey
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from services.inbox.marks import MarkStore
     from services.inbox.model import Item
     from services.inbox.store import InboxStore
+    from services.inbox.syncing import InboxSync
+    from services.inbox.watching import Watching
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
 
@@ -35,9 +41,13 @@ _MILLISECOND = timedelta(milliseconds=1)
 class InboxServicer(inbox_pb2_grpc.InboxServicer):
     """Serves inboxes: everybody's to a backend, their own to a user."""
 
-    def __init__(self, inbox: InboxStore, marks: MarkStore, *, clock: Clock) -> None:
+    def __init__(
+        self, inbox: InboxStore, marks: MarkStore, sync: InboxSync, watching: Watching, *, clock: Clock
+    ) -> None:
         self._inbox = inbox
         self._marks = marks
+        self._sync = sync
+        self._watching = watching
         self._clock = clock
 
     async def ListInbox(self, request: inbox_pb2.ListInboxRequest, context: Context) -> inbox_pb2.ListInboxResponse:
@@ -114,35 +124,44 @@ class InboxServicer(inbox_pb2_grpc.InboxServicer):
         return inbox_pb2.MarkInboxResponse(changed_count=changed_count, unread_count=unread_count)
 
     async def SyncInbox(self, request: inbox_pb2.SyncInboxRequest, context: Context) -> inbox_pb2.SyncInboxResponse:
-        """Reads an inbox at one moment.
-
-        A cursor is answered with a snapshot, as the contract has it for every cursor that cannot be proved: resuming
-        by cursor is not built yet.
-        """
-        principal = current_principal()
+        """Brings a client up to date, at one moment."""
         violations = Violations()
-        user_id = resolve_user_id(principal, request.user_id, violations)
-        if request.limit < 0:
-            violations.add("limit", f"must not be negative, but is {request.limit}; 0 means 50", "OUT_OF_RANGE")
+        key, limit = _whose(request, violations), _limit(request, violations)
         min_position = position_from_text(request.min_position or position_to_text(0))
         if min_position is None:
             violations.add("min_position", "must be 16 hex digits, as an answer gave them")
         violations.raise_if_any()
 
-        snapshot = await self._inbox.snapshot(
-            principal.client_id,
-            user_id,
-            limit=min(request.limit or _DEFAULT_LIMIT, _MAX_LIMIT),
-            min_position=min_position or 0,
-        )
+        synced = await self._sync.read(*key, cursor=request.cursor, limit=limit, min_position=min_position or 0)
         return inbox_pb2.SyncInboxResponse(
-            welcome=inbox_pb2.InboxWelcome(
-                resume=inbox_pb2.INBOX_RESUME_SNAPSHOT,
-                items=map(convert.item_to_proto, snapshot.items),
-                unread_count=snapshot.unread_count,
-            ),
-            position=position_to_text(snapshot.position),
+            welcome=convert.welcome_to_proto(synced.state, synced.cause),
+            cursor=synced.cursor,
+            position=position_to_text(synced.state.position),
         )
+
+    async def WatchInbox(
+        self, request: inbox_pb2.WatchInboxRequest, context: Context
+    ) -> AsyncIterator[inbox_pb2.WatchInboxResponse]:
+        """Streams an inbox."""
+        violations = Violations()
+        key, limit = _whose(request, violations), _limit(request, violations)
+        violations.raise_if_any()
+
+        stream = self._watching.stream(key, current_principal(), cursor=request.cursor, limit=limit)
+        async with aclosing(stream):
+            async for response in stream:
+                yield response
+
+
+def _whose(request: inbox_pb2.SyncInboxRequest | inbox_pb2.WatchInboxRequest, violations: Violations) -> UserKey:
+    principal = current_principal()
+    return UserKey(principal.client_id, resolve_user_id(principal, request.user_id, violations))
+
+
+def _limit(request: inbox_pb2.SyncInboxRequest | inbox_pb2.WatchInboxRequest, violations: Violations) -> int:
+    if request.limit < 0:
+        violations.add("limit", f"must not be negative, but is {request.limit}; 0 means 50", "OUT_OF_RANGE")
+    return min(request.limit or _DEFAULT_LIMIT, _MAX_LIMIT)
 
 
 def _key(item: Item) -> tuple[int, str]:

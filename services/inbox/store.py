@@ -5,18 +5,19 @@ Every query names environment and user, and by ``hint`` the index that makes it 
 
 from __future__ import annotations
 
-import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from services.inbox.model import TIME_FIELDS, Box, Item, ItemFilter, Reply, Selection, Snapshot
+from bson import Timestamp
+
+from services.inbox.model import MAX_CHANGES, TIME_FIELDS, Box, Item, ItemFilter, Reply, Selection, State, Tombstone
 from services.kernel.cluster_time import position_of
-from services.kernel.errors import Unavailable
 from services.kernel.mongo import deadline, translate_errors
 from services.kernel.vocabulary import Channel, Priority
 from services.notifications.model import TEXTS, Action, Content
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping
 
     from pymongo.asynchronous.database import AsyncDatabase
 
@@ -25,9 +26,8 @@ UNREAD_INDEX = "unread"
 _CHANGED_INDEX = "changed"
 _NEWEST_FIRST = {"inapp.date": -1, "_id.m": -1}
 _ITEM_FIELDS = {"inapp": 1, "changed": 1, "expire_time": 1}
-# A snapshot is a moment old at most, so a position that is not reached soon is one of another cluster.
-_POSITION_WAIT_S = 2.0
-_POSITION_POLL_S = 0.02
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _FILTERED = {"notification_ids": "notification_id", "categories": "category", "sections": "section", "tags": "tags"}
 
 
@@ -69,7 +69,7 @@ class InboxStore:
             _bound(query, date)
         with translate_errors(), deadline():
             found = self._collection.find(query, _ITEM_FIELDS).sort(_NEWEST_FIRST).skip(skip).limit(limit)
-            return [_to_model(document) async for document in found.hint(INBOX_INDEX)]
+            return [item_of(document) async for document in found.hint(INBOX_INDEX)]
 
     async def count(self, client_id: str, user_id: str, boxes: tuple[Box, ...]) -> int:
         """Counts the items of a part of the inbox."""
@@ -82,47 +82,52 @@ class InboxStore:
         with translate_errors(), deadline():
             return await self._collection.count_documents(_unread(client_id, user_id), hint=UNREAD_INDEX)
 
-    async def snapshot(self, client_id: str, user_id: str, *, limit: int, min_position: int) -> Snapshot:
-        """Reads the newest items and the badge at one moment, not before ``min_position``.
+    async def newest(self, client_id: str, user_id: str, *, limit: int) -> State:
+        """Reads the newest items, the badge and whose inbox it is, at one moment."""
+        of_user = query_of(Selection(client_id, user_id))
+        stages: list[dict[str, Any]] = [{"$match": of_user}, {"$sort": _NEWEST_FIRST}, {"$limit": limit}]
+        return await self._read(client_id, user_id, stages, index=INBOX_INDEX, most=limit)
 
-        Raises:
-            Unavailable: If the database does not reach that position within 2 seconds.
-        """
-        give_up = asyncio.get_running_loop().time() + _POSITION_WAIT_S
-        while (snapshot := await self._read(client_id, user_id, limit)).position < min_position:
-            if asyncio.get_running_loop().time() > give_up:
-                raise Unavailable("the database has not reached min_position yet", reason="POSITION_NOT_REACHED")
-            await asyncio.sleep(_POSITION_POLL_S)
-        return snapshot
+    async def changed(self, client_id: str, user_id: str, *, since: int) -> State:
+        """Reads what changed at a position or after it, in its order, likewise; `MAX_CHANGES` and one more at most."""
+        from_then_on = Timestamp(since >> 32, since & 0xFFFFFFFF)
+        of_user = {"_id.e": client_id, "_id.u": user_id, "changed": {"$gte": from_then_on}}
+        stages: list[dict[str, Any]] = [{"$match": of_user}, {"$sort": {"changed": 1}}, {"$limit": MAX_CHANGES + 1}]
+        return await self._read(client_id, user_id, stages, index=_CHANGED_INDEX, most=MAX_CHANGES + 1)
 
-    async def _read(self, client_id: str, user_id: str, limit: int) -> Snapshot:
-        """Reads items and badge in one aggregate: only so are both of one moment, which the answer then names."""
-        unread = {
-            "coll": self._collection.name,
-            "pipeline": [{"$match": _unread(client_id, user_id)}, {"$count": "unread_count"}],
-        }
-        pipeline = [
-            {"$match": query_of(Selection(client_id, user_id))},
-            {"$sort": _NEWEST_FIRST},
-            {"$limit": limit},
-            {"$project": _ITEM_FIELDS},
-            {"$unionWith": unread},
+    async def _read(
+        self, client_id: str, user_id: str, stages: list[dict[str, Any]], *, index: str, most: int
+    ) -> State:
+        """Reads all in one aggregate: only so is it of one moment, which the answer then names."""
+        key = {"e": client_id, "u": user_id}
+        beside: list[tuple[str, list[dict[str, Any]]]] = [
+            (self._collection.name, [{"$match": _unread(client_id, user_id)}, {"$count": "unread_count"}]),
+            ("users", [{"$match": {"_id": key}}, {"$project": {"_id": 0, "user": "$create_time"}}]),
+            ("erasures", [{"$match": {"_id": key, "running": True}}, {"$project": {"_id": 0, "running": 1}}]),
         ]
+        unions = [{"$unionWith": {"coll": name, "pipeline": pipeline}} for name, pipeline in beside]
         with translate_errors(), deadline():
             answer = await self._database.command(
                 {
                     "aggregate": self._collection.name,
-                    "pipeline": pipeline,
+                    "pipeline": [*stages, {"$project": _ITEM_FIELDS}, *unions],
                     # One batch holds everything: a second one would be another round trip.
-                    "cursor": {"batchSize": limit + 2},
-                    "hint": INBOX_INDEX,
+                    "cursor": {"batchSize": most + len(unions) + 1},
+                    "hint": index,
                     "readConcern": {"level": "snapshot"},
-                }
+                },
+                codec_options=self._database.codec_options,
             )
         cursor = answer["cursor"]
-        items = [_to_model(document) for document in cursor["firstBatch"] if "_id" in document]
-        counts = [document["unread_count"] for document in cursor["firstBatch"] if "unread_count" in document]
-        return Snapshot(items, sum(counts), position_of(cursor["atClusterTime"]))
+        documents = cursor["firstBatch"]
+        found = {name: value for document in documents if "_id" not in document for name, value in document.items()}
+        return State(
+            items=[item for document in documents if "_id" in document and (item := _to_change(document))],
+            unread_count=found.get("unread_count", 0),
+            position=position_of(cursor["atClusterTime"]),
+            incarnation=(found["user"] - _EPOCH) // _MILLISECOND if "user" in found else None,
+            is_being_deleted="running" in found,
+        )
 
 
 def query_of(selection: Selection) -> dict[str, Any]:
@@ -153,7 +158,18 @@ def _unread(client_id: str, user_id: str) -> dict[str, Any]:
     return {"_id.e": client_id, "_id.u": user_id, "inapp.unread": True}
 
 
-def _to_model(document: dict[str, Any]) -> Item:
+def _to_change(document: dict[str, Any]) -> Item | Tombstone | None:
+    """Gives what a document says to a client that may hold its item; None: it was never shown."""
+    inapp = document["inapp"]
+    if inapp.get("box") in set(Box):
+        return item_of(document)
+    if retract_time := inapp.get("retract_time"):
+        return Tombstone(document["_id"]["m"], position_of(document["changed"]), retract_time)
+    return None
+
+
+def item_of(document: Mapping[str, Any]) -> Item:
+    """Gives the item of a message: ``_id``, ``changed``, ``expire_time`` and ``inapp``."""
     inapp = document["inapp"]
     texts = {text.name: inapp[text.name] for text in TEXTS[Channel.INAPP_WEB] if text.name in inapp}
     actions = tuple(Action(action["label"], action["url"]) for action in inapp.get("actions", ()))

@@ -19,6 +19,7 @@ from services.kernel.errors import PermissionDenied, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from services.kernel.validation import Violations
 
@@ -41,6 +42,12 @@ class Principal:
     client_id: str
     user_id: str = ""
     """Empty for a backend."""
+
+    token_time: datetime | None = None
+    """When the user token was made; None where the call came with none."""
+
+    expire_time: datetime | None = None
+    """From when on the user token is refused; None likewise: a secret or a hash has no end of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,8 +94,7 @@ class GrpcServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(self._drain_s)
+        await self.drain()
 
     async def set_serving(self, is_serving: bool) -> None:
         """Tells health whether calls can be answered; calls are taken either way."""
@@ -103,9 +102,8 @@ class GrpcServer:
         for name in ("", *self._service_names):
             await self._health.set(name, status)
 
-    async def serve_until(self, stop: asyncio.Event) -> None:
-        """Serves until the event is set, then says NOT_SERVING, takes no new calls and lets the running ones end."""
-        await stop.wait()
+    async def drain(self) -> None:
+        """Says NOT_SERVING, takes no new calls and lets the running ones end, for a bounded time."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(self._drain_s)
 

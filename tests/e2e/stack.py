@@ -96,6 +96,7 @@ class Stack:
         async with start(
             "gateway",
             mongodb_uri=self.mongodb_uri,
+            master_key=MASTER_KEY,
             services_url=self.services_url,
             ws_port=self.ws_port,
             http_port=self.http_port,

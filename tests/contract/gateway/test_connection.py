@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 from websockets.exceptions import InvalidStatus
 
 from gateway.app import run_gateway
@@ -11,6 +13,7 @@ from gateway.closes import CloseCode
 from gateway.settings import GatewaySettings
 from services.kernel.process import SettingsError
 from services.kernel.server import PortTakenError
+from tests.contract.services.world import MASTER_KEY_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +118,9 @@ async def test_a_session_is_two_lines_in_the_log(start: Start, lines: list[Any])
 async def test_a_port_that_is_taken_is_one_plain_error(start: Start) -> None:
     """The second gateway on a port fails with one line that says what to do."""
     async with start() as world:
-        settings = GatewaySettings(mongodb_uri="mongodb://127.0.0.1:1/", ws_port=world.gateway.ws_port)
+        settings = GatewaySettings(
+            mongodb_uri="mongodb://127.0.0.1:1/", master_key=MASTER_KEY_TEXT, ws_port=world.gateway.ws_port
+        )
         with pytest.raises(PortTakenError, match=r"^cannot listen on 127\.0\.0\.1 port \d+: .*set another one$"):
             await run_gateway(settings, world.stop)
 
@@ -125,3 +130,22 @@ async def test_a_gateway_without_a_mongodb_is_one_plain_error(start: Start) -> N
     async with start() as world:
         with pytest.raises(SettingsError, match=r"^CARILLON_MONGODB_URI is not set"):
             await run_gateway(GatewaySettings(mongodb_uri=None), world.stop)
+
+
+async def test_a_gateway_without_the_master_key_is_one_plain_error(start: Start) -> None:
+    """It could not sign cursors that the services read."""
+    async with start() as world:
+        with pytest.raises(SettingsError, match=r"^CARILLON_MASTER_KEY is not set"):
+            await run_gateway(GatewaySettings(mongodb_uri="mongodb://127.0.0.1:1/"), world.stop)
+
+
+async def test_a_gateway_with_another_master_key_says_so(start: Start, lines: list[Any]) -> None:
+    """It lets nobody in, as no client could resume, and its log names what is wrong."""
+    other = SecretStr(base64.b64encode(bytes(31) + b"x").decode())
+    async with start(master_key=other) as world, world.connect() as tab:
+        await tab.hello("anna")
+
+        assert await tab.closed() == CloseCode.UNAVAILABLE.code
+
+    (line,) = [line for line in lines if line["event"] == "master_keys_differ"]
+    assert "CARILLON_MASTER_KEY" in line["problem"]

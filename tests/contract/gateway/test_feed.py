@@ -10,6 +10,7 @@ from gateway.closes import CloseCode
 from gateway.settings import GatewaySettings
 from services.kernel.mongod import LocalMongod
 from tests.contract.gateway.world import healthz, run_world
+from tests.contract.services.world import MASTER_KEY_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -84,7 +85,7 @@ async def test_a_gateway_starts_without_mongodb(tmp_path: Path) -> None:
     mongod = LocalMongod(tmp_path)
     await mongod.start()
     await mongod.stop()
-    settings = GatewaySettings(mongodb_uri=mongod.uri, ws_port=0, http_port=0)
+    settings = GatewaySettings(mongodb_uri=mongod.uri, master_key=MASTER_KEY_TEXT, ws_port=0, http_port=0)
     stop = asyncio.Event()
     ready: asyncio.Future[Gateway] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:

@@ -22,9 +22,11 @@ from gateway.app import Gateway, run_gateway
 from gateway.settings import GatewaySettings
 from services.kernel.auth import UserCredentials, hash_matches, parse_credentials, user_hash
 from services.kernel.clock import new_id
+from services.kernel.cursors import Cursor, CursorSigner
 from services.kernel.mongo import open_client
 from services.kernel.server import GrpcServer
 from services.kernel.status import to_status
+from tests.contract.services.world import MASTER_KEY, MASTER_KEY_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,6 +75,7 @@ class FakeInbox(inbox_pb2_grpc.InboxServicer):
         """What every list and mark fails with; None: they pass."""
 
         self.secrets = [SECRET]
+        self.cursors = CursorSigner(MASTER_KEY)
         self.asked = Gate()
         """What every list and mark passes."""
 
@@ -100,7 +103,11 @@ class FakeInbox(inbox_pb2_grpc.InboxServicer):
             items=[_item(document) for document in documents[: request.limit]],
             unread_count=sum(document["inapp"]["unread"] for document in documents),
         )
-        return inbox_pb2.SyncInboxResponse(welcome=welcome, position=f"{position:016x}")
+        return inbox_pb2.SyncInboxResponse(
+            welcome=welcome,
+            position=f"{position:016x}",
+            cursor=self.cursors.sign(Cursor(position, incarnation=1), client_id="dev", user_id=request.user_id),
+        )
 
     async def ListInbox(
         self, request: inbox_pb2.ListInboxRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -209,7 +216,9 @@ class World:
         """Connects and takes the welcome, which must be that of an empty inbox."""
         async with self.connect(**options) as tab:
             await tab.hello(user_id)
-            assert await tab.receive() == {"type": "welcome", "resume": "snapshot", "unread_count": 0, "items": []}
+            welcome = await tab.receive()
+            assert welcome.pop("cursor")
+            assert welcome == {"type": "welcome", "resume": "snapshot", "unread_count": 0, "items": []}
             yield tab
 
     async def healthz(self) -> int:
@@ -282,7 +291,11 @@ async def run_world(mongod: LocalMongod, **settings: Any) -> AsyncIterator[World
         ):
             stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
             services_url = f"grpc://127.0.0.1:{server.port}"
-            given = GatewaySettings(mongodb_uri=uri, services_url=services_url, ws_port=0, http_port=0, **settings)
+            given = GatewaySettings(
+                **{"mongodb_uri": uri, "services_url": services_url, "ws_port": 0, "http_port": 0}
+                | {"master_key": MASTER_KEY_TEXT}
+                | settings
+            )
             tasks.create_task(run_gateway(given, stop, on_ready=ready.set_result))
             gateway = await ready
             await asyncio.wait_for(gateway.feed.live.wait(), ANSWER_S)

@@ -159,9 +159,9 @@ CASES = [
         keys=_per_user,
     ),
     _case(
-        "inbox: snapshot",
-        "inbox.snapshot",
-        lambda stores, _: stores.inbox.snapshot(CLIENT, USER, limit=50, min_position=0),
+        "inbox: welcome",
+        "inbox.newest",
+        lambda stores, _: stores.inbox.newest(CLIENT, USER, limit=50),
         "inbox",
         "unread",
         docs=50,

@@ -28,16 +28,14 @@ async def test_a_taken_port_is_one_line(service: Service) -> None:
 
 
 async def test_a_stopping_server_says_so_and_lets_calls_end(service: Service) -> None:
-    """Once stop is set, watchers of health see NOT_SERVING, and calls that outlast the grace are cancelled."""
-    stop = asyncio.Event()
+    """A server that drains says NOT_SERVING to watchers of health, and cancels calls that outlast the grace."""
     async with service.run(drain_s=0.2) as (server, channel):
         await server.set_serving(True)
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.serve_until(stop))
-            stop.set()
+            tasks.create_task(server.drain())
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
             await watch.read()

@@ -10,7 +10,7 @@ from gateway.app import Gateway, run_gateway
 from gateway.settings import GatewaySettings
 from services.kernel.mongod import LocalMongod
 from tests.contract.live.world import Live
-from tests.contract.services.world import Tenant, run_world
+from tests.contract.services.world import MASTER_KEY_TEXT, Tenant, run_world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,7 +25,11 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     ready: asyncio.Future[Gateway] = asyncio.get_running_loop().create_future()
     async with LocalMongod(tmp_path_factory.mktemp("mongod")) as mongod, run_world(mongod.uri) as world:
         settings = GatewaySettings(
-            mongodb_uri=SecretStr(mongod.uri), services_url=f"grpc://{world.address}", http_port=0, ws_port=0
+            mongodb_uri=SecretStr(mongod.uri),
+            master_key=MASTER_KEY_TEXT,
+            services_url=f"grpc://{world.address}",
+            http_port=0,
+            ws_port=0,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_gateway(settings, stop, on_ready=ready.set_result))

@@ -144,6 +144,7 @@ CASES: dict[str, list[Case]] = {
         Case(_of(_I.MarkInboxRequest, user_id=USER_ID, until=_I.ItemsUntil(time=_FAR), set_marks=_MARKS, reply="x")),
     ],
     "Inbox/SyncInbox": [Case(_of(_I.SyncInboxRequest, user_id=USER_ID), shows=True)],
+    "Inbox/WatchInbox": [Case(_of(_I.WatchInboxRequest, user_id=USER_ID), shows=True)],
     "Messages/DeleteMessage": [
         Case(lambda _, other: _M.DeleteMessageRequest(tracking_id=other.tracking_ids[0]), refused="MESSAGE_NOT_FOUND"),
         Case(lambda own, _: _M.DeleteMessageRequest(tracking_id=own.tracking_ids[0])),

@@ -61,6 +61,7 @@ BUILT = {
     "Inbox/ListInbox",
     "Inbox/MarkInbox",
     "Inbox/SyncInbox",
+    "Inbox/WatchInbox",
     "Messages/DeleteMessage",
     "Messages/GetMessage",
     "Messages/ListMessages",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from pydantic import SecretStr
 
 from carillon.v1 import (
     environments_pb2_grpc,
@@ -30,17 +32,18 @@ from services.app import Storage, Stores, run_services
 from services.environments.model import Environment, Secret
 from services.kernel.auth import basic_authorization, user_hash
 from services.kernel.clock import new_id, utc_now
-from services.kernel.crypto import SecretBox
 from services.kernel.mongo import open_client
 from services.settings import ServicesSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from services.kernel.clock import Clock
     from services.kernel.mongo import Client
 
 SAMPLES = Path(__file__).parents[3] / "services" / "sample_catalogue.yaml"
-_MASTER_KEY = bytes(32)
+MASTER_KEY = bytes(32)
+MASTER_KEY_TEXT = SecretStr(base64.b64encode(MASTER_KEY).decode())
 
 
 @dataclass(frozen=True)
@@ -140,20 +143,21 @@ class World:
 
 
 @asynccontextmanager
-async def run_world(mongodb_uri: str, *, port: int | None = None) -> AsyncIterator[World]:
+async def run_world(mongodb_uri: str, *, port: int | None = None, now: Clock = utc_now) -> AsyncIterator[World]:
     """Runs the services in this loop until the block ends.
 
     Args:
         mongodb_uri: Where MongoDB is.
         port: Where to listen; the block then begins before MongoDB has answered. Absent: a free one, and it waits.
+        now: The clock of the services.
     """
     stop = asyncio.Event()
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    storage = Storage(mongodb_uri.replace("/?", "/carillon?"), SecretBox(_MASTER_KEY))
+    storage = Storage(mongodb_uri.replace("/?", "/carillon?"), MASTER_KEY)
     client: Client
     async with asyncio.TaskGroup() as tasks, open_client(storage.mongodb_uri) as client:
         settings = ServicesSettings(grpc_port=port or 0)
-        tasks.create_task(run_services(settings, storage, stop, on_ready=listening.set_result))
+        tasks.create_task(run_services(settings, storage, stop, on_ready=listening.set_result, now=now))
         address = f"127.0.0.1:{port or await listening}"
         async with grpc.aio.insecure_channel(address) as channel:
             yield World(address, channel, client.get_default_database(), Stores(client, storage.secret_box))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from gateway.closes import CloseCode
-from gateway.events import Event, UserKey
-from gateway.hub import Hub
+from datetime import UTC, datetime
+
+from services.live.changes import Event, Retracted, UserKey
+from services.live.hub import Ending, Hub
 
 ANNA = UserKey("dev", "anna")
 BERT = UserKey("dev", "bert")
-EVENT = Event(1, {"type": "retracted", "ids": ["a"], "unread_change": 0})
+EVENT = Event(1, Retracted(("a",)))
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 class Recorder:
@@ -15,19 +17,24 @@ class Recorder:
     def __init__(self, hub: Hub, key: UserKey, *, is_live: bool = True, capacity: int = 10) -> None:
         self.is_live = is_live
         self.events: list[Event] = []
-        self.codes: list[CloseCode] = []
+        self.endings: list[Ending] = []
+        self.revoked: list[datetime] = []
         self._hub, self._key, self._capacity = hub, key, capacity
         hub.subscribe(key, self)
 
     def offer(self, event: Event) -> None:
         """Keeps an event."""
         if len(self.events) >= self._capacity:
-            return self.close(CloseCode.SLOW)
+            return self.end(Ending.DRAINING)
         return self.events.append(event)
 
-    def close(self, code: CloseCode) -> None:
-        """Keeps the code and leaves."""
-        self.codes.append(code)
+    def revoke(self, not_before: datetime) -> None:
+        """Keeps the time."""
+        self.revoked.append(not_before)
+
+    def end(self, ending: Ending) -> None:
+        """Keeps the reason and leaves."""
+        self.endings.append(ending)
         self._hub.unsubscribe(self._key, self)
 
 
@@ -52,7 +59,7 @@ def test_a_session_that_ends_while_it_is_offered_costs_the_others_nothing() -> N
     hub.publish(ANNA, EVENT)
     hub.publish(ANNA, EVENT)
 
-    assert slow.codes == [CloseCode.SLOW]
+    assert slow.endings == [Ending.DRAINING]
     assert [len(other.events) for other in others] == [2, 2, 2]
 
 
@@ -100,8 +107,18 @@ def test_sessions_are_closed_by_user_or_all() -> None:
     hub = Hub()
     anna, bert = Recorder(hub, ANNA), Recorder(hub, BERT)
 
-    hub.close_user(ANNA, CloseCode.USER_DELETED)
-    assert (anna.codes, bert.codes) == ([CloseCode.USER_DELETED], [])
+    hub.end_user(ANNA, Ending.USER_DELETED)
+    assert (anna.endings, bert.endings) == ([Ending.USER_DELETED], [])
 
-    hub.close_all(CloseCode.FEED_LOST)
-    assert (anna.codes, bert.codes) == ([CloseCode.USER_DELETED], [CloseCode.FEED_LOST])
+    hub.end_all(Ending.EVENTS_MISSED)
+    assert (anna.endings, bert.endings) == ([Ending.USER_DELETED], [Ending.EVENTS_MISSED])
+
+
+def test_a_revocation_reaches_the_sessions_of_its_user_alone() -> None:
+    """Each session decides by its own token; those of others are not asked."""
+    hub = Hub()
+    anna, bert = Recorder(hub, ANNA), Recorder(hub, BERT)
+
+    hub.revoke(ANNA, NOON)
+
+    assert (anna.revoked, bert.revoked) == ([NOON], [])

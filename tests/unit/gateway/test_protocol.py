@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.closes import CloseCode
-from gateway.events import Event, coalesce
 from gateway.fields import FrameError
 from gateway.frames import Hello
 from gateway.protocol import (
@@ -23,6 +22,7 @@ from gateway.protocol import (
     Welcome,
 )
 from gateway.requests import ListItems
+from services.live.changes import Event, Retracted, coalesce
 
 HELLO = '{"type":"hello","client_id":"dev","user_id":"u1","user_hash":"aGFzaA=="}'
 LIST = '{"type":"list","ref":"7"}'
@@ -37,20 +37,27 @@ def test_hello_opens() -> None:
 
 
 def test_a_welcome_makes_the_session_live() -> None:
-    """The welcome is sent as it was read, without a cursor where there is none."""
+    """The welcome is sent as it was read, with the cursor of that moment."""
     protocol = _opening()
 
-    assert _bodies(protocol.welcome(Welcome(7, 2, [{"id": "a"}]))) == [
-        {"type": "welcome", "resume": "snapshot", "unread_count": 2, "items": [{"id": "a"}]}
+    assert _bodies(protocol.welcome(_welcome(7, 2, [{"id": "a"}], cause="NO_CURSOR"))) == [
+        {
+            "type": "welcome",
+            "resume": "snapshot",
+            "cause": "NO_CURSOR",
+            "unread_count": 2,
+            "items": [{"id": "a"}],
+            "cursor": "cursor-7",
+        }
     ]
     assert protocol.state is State.LIVE
 
 
-def test_a_welcome_may_carry_a_cursor() -> None:
-    """A cursor that the services gave goes to the client."""
-    (body,) = _bodies(_opening().welcome(Welcome(7, 0, [], resume="full", cursor="c")))
+def test_a_welcome_that_has_all_that_changed_says_so() -> None:
+    """It is full, and names no cause."""
+    (body,) = _bodies(_opening().welcome(_welcome(7, 0, [], resume="full")))
 
-    assert (body["resume"], body["cursor"]) == ("full", "c")
+    assert (body["resume"], body.get("cause")) == ("full", None)
 
 
 def test_events_before_the_welcome_follow_it_unless_it_holds_them() -> None:
@@ -58,16 +65,18 @@ def test_events_before_the_welcome_follow_it_unless_it_holds_them() -> None:
     protocol = _opening()
     assert [protocol.push(_event(position)) for position in (6, 7, 8, 9)] == [[], [], [], []]
 
-    assert _positions(protocol.welcome(Welcome(7, 0, []))) == [8, 9]
+    assert _positions(protocol.welcome(_welcome(7))) == [8, 9]
 
 
 def test_live_events_go_out_at_once_unless_the_welcome_holds_them() -> None:
     """An event that is published late, or again, and was in the read, is not told a second time."""
     protocol = _opening()
-    protocol.welcome(Welcome(7, 0, []))
+    protocol.welcome(_welcome(7))
 
     assert protocol.push(_event(7)) == []
-    assert protocol.push(_event(8)) == [Send(_event(8).frame)]
+    assert protocol.push(_event(8)) == [
+        Send(b'{"type":"retracted","ids":["8"],"unread_change":-1,"cursor":"cursor-8"}')
+    ]
 
 
 def test_a_joined_event_that_the_welcome_holds_in_part_is_told_in_part() -> None:
@@ -76,7 +85,7 @@ def test_a_joined_event_that_the_welcome_holds_in_part_is_told_in_part() -> None
     (joined,) = coalesce([_event(6), _event(8)])
     protocol.push(joined)
 
-    assert _positions(protocol.welcome(Welcome(7, 0, []))) == [8]
+    assert _positions(protocol.welcome(_welcome(7))) == [8]
 
 
 def test_more_events_than_fit_before_the_welcome_end_the_session() -> None:
@@ -86,7 +95,7 @@ def test_more_events_than_fit_before_the_welcome_end_the_session() -> None:
         assert protocol.push(_event(position)) == []
 
     assert protocol.push(_event(MAX_BUFFERED_EVENTS)) == [Close(CloseCode.UNAVAILABLE)]
-    assert protocol.welcome(Welcome(0, 0, [])) == []
+    assert protocol.welcome(_welcome(0)) == []
 
 
 def test_no_event_before_hello() -> None:
@@ -94,7 +103,7 @@ def test_no_event_before_hello() -> None:
     protocol = InboxProtocol()
 
     assert protocol.push(_event(1)) == []
-    assert _positions([*protocol.receive(HELLO), *protocol.welcome(Welcome(0, 0, []))]) == []
+    assert _positions([*protocol.receive(HELLO), *protocol.welcome(_welcome(0))]) == []
 
 
 def test_a_bad_first_frame_ends_the_session_with_its_error() -> None:
@@ -116,7 +125,7 @@ def test_a_bad_first_frame_ends_the_session_with_its_error() -> None:
 def test_three_strikes_end_a_session() -> None:
     """After hello a bad frame is answered, the third one ends the session."""
     protocol = _opening()
-    protocol.welcome(Welcome(0, 0, []))
+    protocol.welcome(_welcome(0))
 
     assert [body["code"] for body in _bodies(protocol.receive("x"))] == ["NOT_JSON"]
     assert [body["code"] for body in _bodies(protocol.receive(HELLO))] == ["HELLO_REPEATED"]
@@ -227,12 +236,16 @@ def _opening() -> InboxProtocol:
 
 def _live() -> InboxProtocol:
     protocol = _opening()
-    protocol.welcome(Welcome(0, 0, []))
+    protocol.welcome(_welcome(0))
     return protocol
 
 
+def _welcome(position: int, unread_count: int = 0, items: list[dict[str, Any]] | None = None, **how: str) -> Welcome:
+    return Welcome(position, unread_count, items or [], 1, lambda position: f"cursor-{position}", **how)
+
+
 def _event(position: int) -> Event:
-    return Event(position, {"type": "retracted", "ids": [str(position)], "unread_change": -1})
+    return Event(position, Retracted((str(position),)), -1)
 
 
 def _bodies(actions: list[Action]) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ VIOLATIONS = {
     "A servicer is known to the composition root alone": ("services/kernel/clock.py", "services.users.servicer"),
     "Decisions know neither wire nor store": ("services/sender/plan.py", "carillon.v1.sender_pb2"),
     "The kernel knows no service": ("services/kernel/clock.py", "services.users.servicer"),
-    "The session is sans-I/O, the hub only fans out": ("gateway/hub.py", "asyncio"),
-    "The gateway shares the kernel and nothing else": ("gateway/app.py", "services.settings"),
+    "The session is sans-I/O, the hub only fans out": ("services/live/hub.py", "asyncio"),
+    "The gateway shares the kernel and the feed, and nothing else": ("gateway/app.py", "services.settings"),
+    "The feed knows no service": ("services/live/feed.py", "services.inbox.model"),
 }
 
 

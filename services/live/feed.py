@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
-from gateway.closes import CloseCode
-from gateway.events import coalesce, deletes_user, event_of, key_of, needs_item
 from services.kernel.cluster_time import position_of
 from services.kernel.mongo import open_client, wait_until_reachable
+from services.live.changes import coalesce, deletes_user, event_of, key_of, needs_item, revokes_tokens
+from services.live.hub import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
     from pymongo.asynchronous.database import AsyncDatabase
 
-    from gateway.events import Change, Event, UserKey
-    from gateway.hub import Hub
     from services.kernel.mongo import Client
+    from services.live.changes import Change, Event, UserKey
+    from services.live.hub import Hub
 
 _log = structlog.get_logger(__name__)
 
@@ -48,16 +48,19 @@ _PIPELINE: list[dict[str, Any]] = [
                 {"operationType": "update", **_MESSAGES, "updateDescription.updatedFields.changed": {"$exists": True}},
                 {"operationType": "replace", **_MESSAGES, "fullDocument.changed": {"$exists": True}},
                 {"operationType": "delete", "ns.coll": "users"},
+                {"operationType": {"$in": ["insert", "update", "replace", "delete"]}, "ns.coll": "preferences"},
+                {"operationType": {"$in": ["insert", "update", "replace"]}, "ns.coll": "revocations"},
             ]
         }
     },
     {
         "$project": {
             "operationType": 1,
+            "ns": 1,
             "clusterTime": 1,
             "documentKey": 1,
             "updateDescription": 1,
-            **{f"fullDocument.{name}": 1 for name in ("_id", "changed", "expire_time", "inapp")},
+            **{f"fullDocument.{name}": 1 for name in ("_id", "changed", "expire_time", "inapp", "not_before")},
         }
     },
 ]
@@ -158,7 +161,9 @@ class Feed:
         for change in watched:
             if deletes_user(change):
                 continue
-            if event := event_of(change, document=documents.get(_id_of(change))):
+            if not_before := revokes_tokens(change):
+                self._hub.revoke(key_of(change), not_before)
+            elif event := event_of(change, document=documents.get(_id_of(change))):
                 events[key_of(change)].append(event)
 
         frames = ((key, event) for key, of_user in events.items() for event in coalesce(of_user))
@@ -169,7 +174,7 @@ class Feed:
                 await asyncio.sleep(0)
 
         for change in filter(deletes_user, watched):
-            self._hub.close_user(key_of(change), CloseCode.USER_DELETED)
+            self._hub.end_user(key_of(change), Ending.USER_DELETED)
 
     async def _read_documents(self, changes: Sequence[Change]) -> dict[tuple[str, ...], Mapping[str, Any]]:
         """Reads the messages of changes, as of the last change or later."""
@@ -200,7 +205,7 @@ class Feed:
         _log.warning("feed_lost", problem=problem)
         self._token = None
         self.live.clear()
-        self._hub.close_all(CloseCode.FEED_LOST)
+        self._hub.end_all(Ending.EVENTS_MISSED)
 
 
 def _one_line(error: PyMongoError) -> str:
