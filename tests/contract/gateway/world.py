@@ -291,11 +291,8 @@ async def run_world(mongod: LocalMongod, **settings: Any) -> AsyncIterator[World
         ):
             stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
             services_url = f"grpc://127.0.0.1:{server.port}"
-            given = GatewaySettings(
-                **{"mongodb_uri": uri, "services_url": services_url, "ws_port": 0, "http_port": 0}
-                | {"master_key": MASTER_KEY_TEXT}
-                | settings
-            )
+            own: dict[str, Any] = {"mongodb_uri": uri, "services_url": services_url, "master_key": MASTER_KEY_TEXT}
+            given = GatewaySettings(**(own | {"ws_port": 0, "http_port": 0} | settings))
             tasks.create_task(run_gateway(given, stop, on_ready=ready.set_result))
             gateway = await ready
             await asyncio.wait_for(gateway.feed.live.wait(), ANSWER_S)

@@ -82,7 +82,7 @@ class _WithMetadata:
 
     def __getattr__(self, method: str) -> Any:
         call = getattr(self._stub, method)
-        return lambda request: call(request, metadata=self._metadata, timeout=15)
+        return lambda request, timeout=15: call(request, metadata=self._metadata, timeout=timeout)
 
 
 class Tenant:
@@ -134,6 +134,8 @@ class World:
     channel: grpc.aio.Channel
     database: Any
     stores: Stores
+    stop: asyncio.Event
+    """Ends them."""
 
     async def tenant(self) -> Tenant:
         """Makes an environment of its own, so that tests do not meet."""
@@ -160,7 +162,7 @@ async def run_world(mongodb_uri: str, *, port: int | None = None, now: Clock = u
         tasks.create_task(run_services(settings, storage, stop, on_ready=listening.set_result, now=now))
         address = f"127.0.0.1:{port or await listening}"
         async with grpc.aio.insecure_channel(address) as channel:
-            yield World(address, channel, client.get_default_database(), Stores(client, storage.secret_box))
+            yield World(address, channel, client.get_default_database(), Stores(client, storage.secret_box), stop)
         stop.set()
 
 
