@@ -45,6 +45,7 @@ from services.kernel.mongo import open_client, translate_errors, wait_until_reac
 from services.kernel.mongod import LocalMongod
 from services.kernel.process import SettingsError
 from services.kernel.server import GrpcServer
+from services.messages.expiry import Expiry
 from services.messages.log import MessageLog
 from services.messages.servicer import MessagesServicer
 from services.messages.store import MessageStore
@@ -115,6 +116,7 @@ class Stores:
         self.erasures = Erasures(database)
         self.preferences = PreferenceStore(database)
         self.messages = MessageStore(database)
+        self.expiry = Expiry(database)
         self.log = MessageLog(database)
         self.inbox = InboxStore(database)
         self.marks = MarkStore(database)
@@ -140,6 +142,7 @@ class Stores:
             self.users,
             self.erasures,
             self.messages,
+            self.expiry,
             self.log,
             self.inbox,
         ):
@@ -198,9 +201,14 @@ async def run_services(
                 await prepared.wait()
                 await stores.erasures.run(clock.utc_now)
 
+            async def expire() -> None:
+                await prepared.wait()
+                await stores.expiry.run(clock.utc_now)
+
             background = [
                 tasks.create_task(prepare_and_watch(), name="storage"),
                 tasks.create_task(erase(), name="erasures"),
+                tasks.create_task(expire(), name="expiry"),
                 tasks.create_task(stores.catalogue.run(), name="catalogue"),
             ]
             await server.serve_until(stop)
