@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,8 @@ async def test_expiry_takes_the_item_and_its_badge_from_every_session(live: Live
         for item_id, change in ((unread, -1), (read, 0)):
             await expire_soon(live, tenant, item_id)
             for browser in (one, other):
-                frame = await browser.take()
+                async with asyncio.timeout(30):
+                    frame = await browser.take()
                 told = {name: frame.get(name) for name in ("type", "ids", "unread_change")}
                 assert told == {"type": "retracted", "ids": [item_id], "unread_change": change}
                 assert browser.unread_count == await unread_count(tenant) == 1
