@@ -52,6 +52,7 @@ from services.kernel.server import GrpcServer
 from services.live.feed import open_feed_client
 from services.live.hub import Ending
 from services.live.lazy import LazyFeed
+from services.messages.expiry import Expiry
 from services.messages.log import MessageLog
 from services.messages.servicer import MessagesServicer
 from services.messages.store import MessageStore
@@ -128,6 +129,7 @@ class Stores:
         self.erasures = Erasures(database)
         self.preferences = PreferenceStore(database)
         self.messages = MessageStore(database)
+        self.expiry = Expiry(database)
         self.log = MessageLog(database)
         self.inbox = InboxStore(database)
         self.marks = MarkStore(database)
@@ -153,6 +155,7 @@ class Stores:
             self.users,
             self.erasures,
             self.messages,
+            self.expiry,
             self.log,
             self.inbox,
         ):
@@ -215,9 +218,14 @@ async def run_services(
                 await prepared.wait()
                 await stores.erasures.run(now)
 
+            async def expire() -> None:
+                await prepared.wait()
+                await stores.expiry.run(now)
+
             background = [
                 tasks.create_task(prepare_and_watch(), name="storage"),
                 tasks.create_task(erase(), name="erasures"),
+                tasks.create_task(expire(), name="expiry"),
                 tasks.create_task(stores.catalogue.run(), name="catalogue"),
                 tasks.create_task(feed.run(), name="feed"),
             ]

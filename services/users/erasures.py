@@ -3,7 +3,8 @@
 A deletion takes the profile first (that event closes the user's sessions), then everything else under their prefix. A
 call that began before it may still write after it, so the same is done again a minute later: then for what was written
 until the deletion was answered, since who sends to the id after that sends to somebody new. An entry holds this down
-before anything is deleted, so that a crash in between is made up for too.
+before anything is deleted, so that a crash in between is made up for too. While the deletion is under way it is
+``running``, and nobody is to be shown what is left of the user; after a crash the second pass ends that, too.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ class Erasures:
     async def erase(self, client_id: str, user_id: str, clock: Clock) -> None:
         """Deletes a user; repeating it is harmless, and so is a user who is not there."""
         entry = {"_id": {"e": client_id, "u": user_id}}
-        await self._note(entry, clock())
+        await self._note(entry, clock(), {"$set": {"running": True}})
         await self._delete(client_id, user_id)
-        await self._note(entry, clock())
+        await self._note(entry, clock(), {"$unset": {"running": ""}})
 
     async def erase_again(self, now: datetime) -> int:
         """Deletes what came late of up to 20 users; tells of how many.
@@ -86,11 +87,10 @@ class Erasures:
                 _log.warning("erasures_delayed")
             await sleep(_INTERVAL_S)
 
-    async def _note(self, entry: Document, until: datetime) -> None:
+    async def _note(self, entry: Document, until: datetime, change: Document) -> None:
+        times = {"$max": {"until": until, "due_time": until + AGAIN_AFTER}}
         with translate_errors(), deadline():
-            await self._erasures.update_one(
-                entry, {"$max": {"until": until, "due_time": until + AGAIN_AFTER}}, upsert=True
-            )
+            await self._erasures.update_one(entry, times | change, upsert=True)
 
     async def _delete(self, client_id: str, user_id: str, *, until: datetime | None = None) -> None:
         """Deletes all of a user, or what was written until a time."""

@@ -10,7 +10,7 @@ from services.kernel.vocabulary import Channel
 from services.messages.entry import LogFilter
 from services.messages.log import MAX_EXAMINED
 from services.messages.model import RetractionFilter
-from tests.contract.indexes.collection import CLIENT, USER
+from tests.contract.indexes.collection import CLIENT, EARLY, USER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -83,7 +83,7 @@ def _log(
     async def run(stores: Stores, all_: Collection) -> Any:
         selected = LogFilter(**narrowed, **ids(all_))
         below = all_.id(all_.size * 3 // 4)
-        return await stores.log.page(CLIENT, selected, below=below, limit=50, is_full=False)
+        return await stores.log.page(CLIENT, selected, all_.time(0), below=below, limit=50, is_full=False)
 
     return _case(f"log: {name}", "log.page", run, *indexes, docs=docs, keys=keys, sorts=sorts)
 
@@ -91,7 +91,7 @@ def _log(
 async def _log_of_time(stores: Stores, all_: Collection) -> Any:
     quarter = all_.size // 4
     selected = LogFilter(start_time=all_.time(quarter), end_time=all_.time(2 * quarter))
-    return await stores.log.page(CLIENT, selected, below="", limit=50, is_full=False)
+    return await stores.log.page(CLIENT, selected, all_.time(0), below="", limit=50, is_full=False)
 
 
 async def _later_page(stores: Stores, all_: Collection) -> Any:
@@ -231,7 +231,13 @@ CASES = [
         notification_ids=(_NOTIFICATION,),
         channels=(Channel.SMS,),
     ),
-    _case("log: one message", "log.get", lambda stores, all_: stores.log.get(CLIENT, all_.id(1)), "tracking", docs=1),
+    _case(
+        "log: one message",
+        "log.get",
+        lambda stores, all_: stores.log.get(CLIENT, all_.id(1), all_.time(0)),
+        "tracking",
+        docs=1,
+    ),
     _case(
         "send: replay",
         "messages.find_request",
@@ -286,5 +292,15 @@ CASES = [
         "tracking",
         "_id_",
         docs=2,
+    ),
+    _case(
+        "expiry: a user's items",
+        "expiry.sweep",
+        lambda stores, _: stores.expiry.sweep(EARLY),
+        "expiry",
+        "_id_",
+        docs=lambda all_: 2 * all_.per_user,
+        # A few more for each slice.
+        keys=lambda all_: 4 * all_.per_user + all_.per_user // 100,
     ),
 ]
