@@ -59,6 +59,7 @@ from services.sub_notifications.servicer import SubNotificationsServicer
 from services.sub_notifications.store import SubNotificationStore
 from services.users import servicer as users
 from services.users.erasures import Erasures
+from services.users.revocations import Revocations
 from services.users.store import UserStore
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class Stores:
         self.sub_notifications = SubNotificationStore(database, self.environments)
         self.notifications = NotificationStore(database, self.environments, self.sub_notifications)
         self.users = UserStore(database)
-        self.erasures = Erasures(database)
+        self.revocations = Revocations(database)
+        self.erasures = Erasures(database, self.revocations)
         self.preferences = PreferenceStore(database)
         self.messages = MessageStore(database)
         self.log = MessageLog(database)
@@ -138,6 +140,7 @@ class Stores:
             self.notifications,
             self.sub_notifications,
             self.users,
+            self.revocations,
             self.erasures,
             self.messages,
             self.log,
@@ -217,7 +220,7 @@ async def _prepare(client: Client, stores: Stores) -> None:
 
 
 def _make_server(settings: ServicesSettings, stores: Stores, prepared: asyncio.Event) -> GrpcServer:
-    authenticator = Authenticator(stores.catalogue, clock.utc_now)
+    authenticator = Authenticator(stores.catalogue, clock.utc_now, not_before=stores.revocations.not_before)
 
     async def authenticate(credentials: Credentials) -> Principal:
         # Queries name their indexes, so none may run before these are there.
@@ -255,7 +258,7 @@ def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authentica
         server,
     )
     users_pb2_grpc.add_UsersServicer_to_server(
-        users.UsersServicer(stores.users, stores.erasures, stores.catalogue, clock=now),  # type: ignore[abstract] # not whole yet
+        users.UsersServicer(stores.users, stores.erasures, stores.revocations, stores.catalogue, clock=now),  # type: ignore[abstract] # not whole yet
         server,
     )
     preferences_pb2_grpc.add_PreferencesServicer_to_server(

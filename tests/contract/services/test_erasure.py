@@ -13,6 +13,7 @@ from carillon.v1 import inbox_pb2, preferences_pb2, users_pb2
 from services.kernel.clock import new_id, utc_now
 from services.kernel.errors import Unavailable
 from services.users.erasures import AGAIN_AFTER, Erasures
+from services.users.revocations import Revocations
 from tests.contract.services.refusals import assert_violates, refusal
 from tests.contract.services.requests import USER, send_request
 from tests.contract.services.test_preferences import choose, preference
@@ -203,5 +204,5 @@ async def test_the_work_goes_on_after_a_failure() -> None:
 
     database: Any = Failing()
     with pytest.raises(asyncio.CancelledError):
-        await Erasures(database).run(utc_now, sleep=count)
+        await Erasures(database, Revocations(database)).run(utc_now, sleep=count)
     assert tries == 3
