@@ -12,6 +12,7 @@ from gateway.hub import Hub
 from gateway.server import serve_websockets
 from gateway.services_client import ServicesClient
 from gateway.session import Limits, Session
+from services.kernel.clock import utc_now
 from services.kernel.process import SettingsError
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ async def run_gateway(
         feed = Feed(client.get_default_database(DEFAULT_DATABASE), hub, silence_s=settings.feed_silence_s)
 
         def make_session(socket: ServerConnection) -> Session:
-            return Session(socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits)
+            return Session(
+                socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits, clock=utc_now
+            )
 
         websockets = serve_websockets(
             make_session, host=settings.host, port=settings.ws_port, is_healthy=feed.live.is_set
