@@ -10,6 +10,7 @@ from gateway.http.app import create_app, serve_http
 from gateway.server import serve_websockets
 from gateway.services_client import ServicesClient
 from gateway.session import Limits, Session
+from services.kernel.clock import utc_now
 from services.kernel.crypto import parse_master_key
 from services.kernel.cursors import CursorSigner
 from services.kernel.process import SettingsError
@@ -81,7 +82,9 @@ async def run_gateway(
         feed = Feed(client.get_default_database(DEFAULT_DATABASE), hub, silence_s=settings.feed_silence_s)
 
         def make_session(socket: ServerConnection) -> Session:
-            return Session(socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits)
+            return Session(
+                socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits, clock=utc_now
+            )
 
         websockets = serve_websockets(
             make_session, host=settings.host, port=settings.ws_port, is_healthy=feed.live.is_set

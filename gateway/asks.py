@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from carillon.v1 import inbox_pb2
-from gateway.items import item_from_proto
+from gateway.items import iso, item_from_proto
 from services.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
-    from gateway.requests import Filter, ListItems, MarkItems
+    from gateway.requests import Filter, ListItems, MarkItems, RenewToken
 
 # What a frame calls otherwise than the proto.
 _FRAME_PATHS = {"page_size": "limit", "items": "ids", "items.ids": "ids", "set_marks": "set", "clear_marks": "clear"}
@@ -57,6 +57,11 @@ def mark_to_proto(request: MarkItems, user_id: str) -> inbox_pb2.MarkInboxReques
 def mark_result(answer: inbox_pb2.MarkInboxResponse) -> dict[str, Any]:
     """Gives what a mark has changed."""
     return {"changed_count": answer.changed_count, "unread_count": answer.unread_count}
+
+
+def renew_result(answer: inbox_pb2.CountUnreadResponse, request: RenewToken) -> dict[str, Any]:
+    """Gives until when a new token lets the session last."""
+    return {"unread_count": answer.unread_count, "expire_time": iso(request.token.expire_time)}
 
 
 def frame_path(path: str) -> str:

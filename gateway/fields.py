@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.kernel import validation
 from services.kernel.errors import InvalidArgument
+from services.kernel.tokens import MAX_TOKEN_BYTES, TokenCredentials, TokenMalformedError, read_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -133,6 +134,15 @@ def inner(body: Body, name: str, *, path: str = "") -> Body | None:
     if value is not None and not isinstance(value, dict):
         raise invalid(path or name, "must be an object")
     return value
+
+
+def token(body: Body) -> TokenCredentials:
+    """Reads a user token, and believes what it says; the services do not."""
+    value = text(body, "token", max_bytes=MAX_TOKEN_BYTES, required=True)
+    try:
+        return read_token(value)
+    except TokenMalformedError as error:
+        raise FrameError("INVALID_FIELD", str(error), field="token") from None
 
 
 def invalid(field: str, problem: str) -> FrameError:

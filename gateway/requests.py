@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.fields import Body
+    from services.kernel.tokens import TokenCredentials
 
 MAX_REF_BYTES = 64
 MAX_LIST_LIMIT = 100
@@ -69,7 +70,15 @@ class MarkItems:
     reply: str = field(default="", repr=False)
 
 
-Request = ListItems | MarkItems
+@dataclass(frozen=True, slots=True)
+class RenewToken:
+    """Hands in a new user token, for the same user."""
+
+    ref: str
+    token: TokenCredentials
+
+
+Request = ListItems | MarkItems | RenewToken
 
 
 def read_list(body: Body) -> ListItems:
@@ -96,6 +105,11 @@ def read_mark(body: Body) -> MarkItems:
         clears=fields.names(body, "clear", MARKS),
         reply=fields.text(body, "reply", max_bytes=MAX_REPLY_BYTES),
     )
+
+
+def read_renew(body: Body) -> RenewToken:
+    """Reads a ``renew`` frame; raises FrameError."""
+    return RenewToken(_ref(body), fields.token(body))
 
 
 def _ref(body: Body) -> str:

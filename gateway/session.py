@@ -12,7 +12,8 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 
 from gateway.closes import CloseCode
-from gateway.protocol import Ask, Close, InboxProtocol, Open, Send, State
+from gateway.protocol import Ask, Close, InboxProtocol, Open, Send, State, Until
+from gateway.requests import RenewToken
 from services.live.changes import UserKey
 from services.live.hub import Ending
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.frames import Hello
     from gateway.protocol import Action, Welcome
     from gateway.requests import Request
+    from services.kernel.clock import Clock
     from services.live.changes import Event
     from services.live.hub import Hub
 
@@ -130,6 +132,7 @@ class Session:
         services: Where it gets its state, and answers to what its client asks.
         is_feed_live: Tells whether events come at all.
         limits: What it may cost.
+        clock: What the end of a token is compared with.
     """
 
     def __init__(
@@ -140,6 +143,7 @@ class Session:
         services: Services,
         is_feed_live: Callable[[], bool],
         limits: Limits,
+        clock: Clock,
     ) -> None:
         self._socket = socket
         self._hub = hub
@@ -148,6 +152,8 @@ class Session:
         self._protocol = InboxProtocol()
         self._outbox = Outbox(max_frames=limits.outbox_frames, max_bytes=limits.outbox_bytes)
         self._limits = limits
+        self._clock = clock
+        self._token_timer: asyncio.TimerHandle | None = None
         self._has_frames = asyncio.Event()
         self._ended = asyncio.Event()
         self._code: CloseCode | None = None
@@ -168,12 +174,13 @@ class Session:
         """Ends the session as the hub wants it; does not wait and does not raise."""
         self.close(_CODES[ending])
 
-    def revoke(self, not_before: datetime) -> None:
-        """Ends the session where its token was made before this time; does not wait and does not raise."""
-
     def close(self, code: CloseCode) -> None:
         """Ends the session soon; does not wait and does not raise, nor matter where it has ended."""
         self._perform(self._protocol.fail(code))
+
+    def revoke(self, not_before: datetime) -> None:
+        """Ends the session if its token was made before a time; does not wait and does not raise."""
+        self._perform(self._protocol.revoke(not_before))
 
     async def run(self) -> None:
         """Serves the connection until either side ends it."""
@@ -189,6 +196,8 @@ class Session:
                     child.cancel()
         finally:
             hello_timer.cancel()
+            if self._token_timer:
+                self._token_timer.cancel()
             if self._key:
                 self._hub.unsubscribe(self._key, self)
 
@@ -220,9 +229,20 @@ class Session:
                     self._start(self._open(hello))
                 case Ask(hello, request):
                     self._start(self._ask(hello, request))
+                case Until(time):
+                    self._set_token_timer(time)
                 case Close(code):
                     self._code = code
                     self._ended.set()
+
+    def _set_token_timer(self, time: datetime) -> None:
+        if self._token_timer:
+            self._token_timer.cancel()
+        delay_s = (time - self._clock()).total_seconds()
+        self._token_timer = asyncio.get_running_loop().call_later(delay_s, self._expire_token)
+
+    def _expire_token(self) -> None:
+        self._perform(self._protocol.expire_token())
 
     def _expire_hello(self) -> None:
         self._perform(self._protocol.expire_hello())
@@ -271,9 +291,12 @@ class Session:
         except RequestRefusedError as refusal:
             self._perform(self._protocol.refuse(request.ref, refusal.error))
         except SessionRefusedError as refusal:
-            self._perform(self._protocol.fail(refusal.code, refusal.error))
+            self._perform(self._protocol.reject(hello, request.ref, refusal.code))
         else:
-            self._perform(self._protocol.answer(request.ref, result))
+            if isinstance(request, RenewToken):
+                self._perform(self._protocol.renew(hello, request.ref, result))
+            else:
+                self._perform(self._protocol.answer(request.ref, result))
 
     async def _shut(self) -> None:
         """Ends the connection; does not raise, and does not wait for ever on a client that reads nothing."""

@@ -67,6 +67,7 @@ from services.sub_notifications.servicer import SubNotificationsServicer
 from services.sub_notifications.store import SubNotificationStore
 from services.users import servicer as users
 from services.users.erasures import Erasures
+from services.users.revocations import Revocations
 from services.users.store import UserStore
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ class Stores:
         self.sub_notifications = SubNotificationStore(database, self.environments)
         self.notifications = NotificationStore(database, self.environments, self.sub_notifications)
         self.users = UserStore(database)
-        self.erasures = Erasures(database)
+        self.revocations = Revocations(database)
+        self.erasures = Erasures(database, self.revocations)
         self.preferences = PreferenceStore(database)
         self.messages = MessageStore(database)
         self.expiry = Expiry(database)
@@ -153,6 +155,7 @@ class Stores:
             self.notifications,
             self.sub_notifications,
             self.users,
+            self.revocations,
             self.erasures,
             self.messages,
             self.expiry,
@@ -253,7 +256,7 @@ def _make_server(
     prepared: asyncio.Event,
     now: Clock,
 ) -> GrpcServer:
-    authenticator = Authenticator(stores.catalogue, now)
+    authenticator = Authenticator(stores.catalogue, now, not_before=stores.revocations.not_before)
 
     async def authenticate(credentials: Credentials) -> Principal:
         # Queries name their indexes, so none may run before these are there.
@@ -300,7 +303,7 @@ def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authentica
         server,
     )
     users_pb2_grpc.add_UsersServicer_to_server(
-        users.UsersServicer(stores.users, stores.erasures, stores.catalogue, clock=now),  # type: ignore[abstract] # not whole yet
+        users.UsersServicer(stores.users, stores.erasures, stores.revocations, stores.catalogue, clock=now),  # type: ignore[abstract] # not whole yet
         server,
     )
     preferences_pb2_grpc.add_PreferencesServicer_to_server(

@@ -16,6 +16,7 @@ from services.app import open_storage, run_services
 from services.commands import env
 from services.commands.calls import DEADLINE_S, CommandError, backend, call, console, describe, target
 from services.commands.send import send
+from services.commands.token import create_token
 from services.commands.watch import watch
 from services.kernel.auth import user_hash
 from services.kernel.crypto import MasterKeyError
@@ -124,6 +125,9 @@ def hash_user(user_id: Annotated[str, typer.Argument(help="The user's id.", show
     """Print the hash that proves a user to the gateway; your backend makes it the same way."""
     settings = read_settings(ClientSettings)
     console.print(user_hash(settings.client_secret.get_secret_value(), user_id))
+
+
+app.command("token")(create_token)
 
 
 @app.command()

@@ -5,6 +5,9 @@ call that began before it may still write after it, so the same is done again a 
 until the deletion was answered, since who sends to the id after that sends to somebody new. An entry holds this down
 before anything is deleted, so that a crash in between is made up for too. While the deletion is under way it is
 ``running``, and nobody is to be shown what is left of the user; after a crash the second pass ends that, too.
+
+Each pass first revokes the user's tokens that were made before, so that they do not open what a new user of that id
+gets. The revocation is no part of what is deleted: it goes by itself, once no such token can live.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.kernel.clock import Clock
+    from services.users.revocations import Revocations
 
     Document = dict[str, Any]
 
@@ -44,7 +48,8 @@ _log = structlog.get_logger(__name__)
 class Erasures:
     """Deletes users with everything of theirs."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], revocations: Revocations) -> None:
+        self._revocations = revocations
         self._erasures = database.erasures
         self._users = database.users
         self._preferences = database.preferences
@@ -57,7 +62,9 @@ class Erasures:
     async def erase(self, client_id: str, user_id: str, clock: Clock) -> None:
         """Deletes a user; repeating it is harmless, and so is a user who is not there."""
         entry = {"_id": {"e": client_id, "u": user_id}}
-        await self._note(entry, clock(), {"$set": {"running": True}})
+        now = clock()
+        await self._note(entry, now, {"$set": {"running": True}})
+        await self._revocations.revoke(client_id, user_id, now)
         await self._delete(client_id, user_id)
         await self._note(entry, clock(), {"$unset": {"running": ""}})
 
@@ -70,7 +77,9 @@ class Erasures:
             found = self._erasures.find({"due_time": {"$lte": now}}).sort("due_time", 1).limit(_AT_ONCE).hint(_INDEX)
             entries = await found.to_list()
         for entry in entries:
-            await self._delete(entry["_id"]["e"], entry["_id"]["u"], until=entry["until"])
+            client_id, user_id, until = entry["_id"]["e"], entry["_id"]["u"], entry["until"]
+            await self._revocations.revoke(client_id, user_id, until)
+            await self._delete(client_id, user_id, until=until)
             with translate_errors(), deadline():
                 # The entry as it was read: the user may have been deleted once more meanwhile.
                 await self._erasures.delete_one(entry)

@@ -13,6 +13,7 @@ from carillon.v1 import inbox_pb2, preferences_pb2, users_pb2
 from services.kernel.clock import new_id, utc_now
 from services.kernel.errors import Unavailable
 from services.users.erasures import AGAIN_AFTER, Erasures
+from services.users.revocations import Revocations
 from tests.contract.services.refusals import assert_violates, refusal
 from tests.contract.services.requests import USER, send_request
 from tests.contract.services.test_preferences import choose, preference
@@ -166,10 +167,14 @@ async def test_an_entry_is_running_as_long_as_the_deletion(world: World, tenant:
     own = [{"$match": {"documentKey._id.e": tenant.client_id}}]
     async with await world.database.watch(own, full_document="updateLookup") as events, asyncio.timeout(15):
         await delete(tenant)
-        begun, *taken, ended = [await anext(events) for _ in range(4)]
+        begun, *taken, ended = [await anext(events) for _ in range(5)]
 
     assert (begun["ns"]["coll"], begun["fullDocument"].get("running")) == ("erasures", True)
-    assert [(one["ns"]["coll"], one["operationType"]) for one in taken] == [("users", "delete"), ("messages", "delete")]
+    assert [(one["ns"]["coll"], one["operationType"]) for one in taken] == [
+        ("revocations", "insert"),
+        ("users", "delete"),
+        ("messages", "delete"),
+    ]
     assert (ended["ns"]["coll"], ended["updateDescription"]["removedFields"]) == ("erasures", ["running"])
 
 
@@ -234,5 +239,5 @@ async def test_the_work_goes_on_after_a_failure() -> None:
 
     database: Any = Failing()
     with pytest.raises(asyncio.CancelledError):
-        await Erasures(database).run(utc_now, sleep=count)
+        await Erasures(database, Revocations(database)).run(utc_now, sleep=count)
     assert tries == 3
