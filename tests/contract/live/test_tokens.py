@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from carillon.v1 import users_pb2
+from carillon.v1 import inbox_pb2, inbox_pb2_grpc, users_pb2
 from gateway.closes import CloseCode
+from services.kernel.auth import bearer_authorization
 from tests.contract.live.world import USER_ID, a_send
 from tests.contract.services.requests import send_request
+from tests.contract.services.world import reason
 from tests.tokens import mint
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.contract.live.world import Browser, Live
     from tests.contract.services.world import Tenant
 
@@ -159,3 +164,47 @@ async def test_gateway_and_services_mean_the_same_user(live: Live, tenant: Tenan
         assert (await browser.take())["type"] == "welcome"
         (sent,) = await tenant.send(send_request(user={"id": user_id}))
         await browser.take_until(sent.item_id)
+
+
+async def test_a_revocation_closes_what_older_tokens_opened(live: Live, tenant: Tenant) -> None:
+    """Nobody has to ask for anything: it reaches all sessions of the user's tokens, and those of a hash go on."""
+    token = (await created(tenant)).user_token
+    async with (
+        live.hello(token=token) as one,
+        live.hello(token=token) as other,
+        live.hello(token=(await created(tenant, "another")).user_token) as stranger,
+        live.browser(tenant) as by_hash,
+    ):
+        for browser in (one, other, stranger):
+            assert (await browser.take())["type"] == "welcome"
+        stream = watch(tenant, token)
+        await anext(stream)
+
+        await revoke(tenant)
+
+        for browser in (one, other):
+            assert await browser.closed() == CloseCode.TOKEN_REVOKED.code
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(stream)
+        assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED")
+        for browser in (stranger, by_hash):
+            assert (await browser.ask("list"))["type"] == "result"
+
+
+async def test_a_stream_ends_with_its_token(live: Live, tenant: Tenant) -> None:
+    """WatchInbox says that a new token is needed, as a close code does."""
+    stream = watch(tenant, short(tenant, 2 * SECOND))
+    assert (await anext(stream)).HasField("welcome")
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        # A sign of life may come before.
+        assert [response async for response in stream] == [inbox_pb2.WatchInboxResponse()]
+
+    assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED")
+
+
+def watch(tenant: Tenant, token: str) -> AsyncIterator[inbox_pb2.WatchInboxResponse]:
+    """Opens a stream by a token."""
+    stub: Any = inbox_pb2_grpc.InboxStub(tenant.channel)
+    call = stub.WatchInbox(inbox_pb2.WatchInboxRequest(), metadata=[bearer_authorization(token)], timeout=30)
+    return aiter(call)
