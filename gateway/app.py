@@ -12,7 +12,6 @@ from gateway.hub import Hub
 from gateway.server import serve_websockets
 from gateway.services_client import ServicesClient
 from gateway.session import Limits, Session
-from services.kernel.process import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +45,7 @@ async def run_gateway(
     dev: DevAccess | None = None,
     on_ready: Callable[[Gateway], None] = lambda _: None,
 ) -> None:
-    """Runs the gateway until ``stop`` is set, then closes all sessions.
+    """Runs the gateway until ``stop`` is set, then tells all sessions to come back.
 
     Args:
         settings: Its settings.
@@ -58,17 +57,19 @@ async def run_gateway(
         SettingsError: If it is not told where MongoDB is.
         PortTakenError: If it cannot listen where it should.
     """
-    if settings.mongodb_uri is None:
-        raise SettingsError("CARILLON_MONGODB_URI is not set; set it, or run `carillon dev`, which has its own MongoDB")
-
+    mongodb_uri = settings.require_mongodb_uri()
     limits = Limits(
         hello_timeout_s=settings.hello_timeout_s,
         outbox_frames=settings.outbox_frames,
         outbox_bytes=settings.outbox_bytes,
         close_timeout_s=settings.close_timeout_s,
+        frames_per_s=settings.frames_per_s,
+        frames_burst=settings.frames_burst,
+        ping_interval_s=settings.ping_interval_s,
+        ping_timeout_s=settings.ping_timeout_s,
     )
     async with (
-        open_feed_client(settings.mongodb_uri.get_secret_value()) as client,
+        open_feed_client(mongodb_uri) as client,
         ServicesClient(settings.services_url) as services,
     ):
         hub = Hub(max_sessions_per_user=settings.max_sessions_per_user)
@@ -78,17 +79,32 @@ async def run_gateway(
             return Session(socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits)
 
         websockets = serve_websockets(
-            make_session, host=settings.host, port=settings.ws_port, is_healthy=feed.live.is_set
+            make_session,
+            host=settings.host,
+            port=settings.ws_port,
+            is_healthy=feed.live.is_set,
+            limits=limits,
+            allowed_origins=settings.allowed_origins,
+            max_connections=settings.max_connections,
+            reuse_port=settings.reuse_port,
         )
         # The server outside of the tasks: a port that is taken is then one plain error, not a group of them.
-        async with websockets as ws_port, asyncio.TaskGroup() as tasks:
+        async with websockets as sockets, asyncio.TaskGroup() as tasks:
             following = tasks.create_task(feed.run(), name="feed")
             listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            http = create_app(ws_port=ws_port, dev=dev)
+            stop_http = asyncio.Event()
             serving = serve_http(
-                http, host=settings.host, port=settings.http_port, stop=stop, on_ready=listening.set_result
+                create_app(ws_port=sockets.port, dev=dev, is_stopping=stop.is_set),
+                host=settings.host,
+                port=settings.http_port,
+                stop=stop_http,
+                reuse_port=settings.reuse_port,
+                on_ready=listening.set_result,
             )
             tasks.create_task(serving, name="http")
-            on_ready(Gateway(ws_port, await listening, feed))
+            on_ready(Gateway(sockets.port, await listening, feed))
             await stop.wait()
+            # Events and HTTP go on for those who wait for their close.
+            await sockets.drain(settings.drain_s)
+            stop_http.set()
             following.cancel()

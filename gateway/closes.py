@@ -19,6 +19,7 @@ class CloseCode(enum.Enum):
     FEED_LOST = (4001, "events were missed", "Come back: events were missed, and the next welcome has all of them.")
     HELLO_LATE = (4002, "no hello in time", "Come back: the first frame did not arrive in time.")
     SLOW = (4008, "too slow", "Come back: frames were not read as fast as they came.")
+    TOO_FAST = (4009, "too fast", "Come back: frames came faster than a client may send them.")
     TOO_MANY_SESSIONS = (4029, "too many sessions of this user", "Come back: a place is free when another tab closes.")
     BAD_FRAME = (4500, "bad frame", "Stay away: the error frame before it says what was wrong.")
     REFUSED = (4501, "credentials refused", "Stay away: client_id, user_id and user_hash do not fit together.")

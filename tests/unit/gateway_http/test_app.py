@@ -45,6 +45,15 @@ async def test_health(client: httpx.AsyncClient) -> None:
     assert response.json() == {"status": "ok"}
 
 
+async def test_health_of_a_process_that_stops() -> None:
+    """A process on its way out says so, while it still answers."""
+    async with open_client(create_app(ws_port=8081, is_stopping=lambda: True)) as client:
+        response = await client.get("/healthz")
+
+    assert response.status_code == 503
+    assert response.json() == {"status": "stopping"}
+
+
 async def test_gateway(client: httpx.AsyncClient, dev_app: FastAPI) -> None:
     """A page is told the port of the sockets, and that only dev has the routes of dev."""
     async with open_client(dev_app) as dev_client:
