@@ -66,7 +66,7 @@ class WebsocketServer:
         self._allowed_origins = allowed_origins
         self._max_connections = max_connections
         self._connections: set[ServerConnection] = set()
-        self._sessions: set[Session] = set()
+        self._sessions: dict[Session, None] = {}
         self._server: Server
 
     @property
@@ -130,11 +130,11 @@ class WebsocketServer:
         session = self._make_session(socket)
         if self.is_stopping:
             session.close(CloseCode.GOING_AWAY)
-        self._sessions.add(session)
+        self._sessions[session] = None
         try:
             await session.run()
         finally:
-            self._sessions.discard(session)
+            del self._sessions[session]
 
     def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
         path = urlsplit(request.path).path

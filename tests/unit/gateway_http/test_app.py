@@ -193,3 +193,24 @@ async def test_a_taken_port() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(PortTakenError, match=rf"^cannot listen on .* port {port}: .*set another one$"):
             await serve_http(create_app(ws_port=8081), host="127.0.0.1", port=port, stop=asyncio.Event())
+
+
+async def test_a_port_is_shared_only_by_who_says_so() -> None:
+    """One that others would share is taken all the same, unless this server shares too."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as shared:
+        port = shared.getsockname()[1]
+        with pytest.raises(PortTakenError):
+            await serve_http(create_app(ws_port=8081), host="127.0.0.1", port=port, stop=asyncio.Event())
+
+        stop = asyncio.Event()
+        stop.set()
+        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        await serve_http(
+            create_app(ws_port=8081),
+            host="127.0.0.1",
+            port=port,
+            stop=stop,
+            reuse_port=True,
+            on_ready=ready.set_result,
+        )
+        assert await ready == port
