@@ -15,6 +15,7 @@ from gateway.closes import CloseCode
 from gateway.events import frame_of
 from gateway.fields import FrameError, invalid
 from gateway.frames import Hello, Ping
+from gateway.rate import TokenBucket
 from gateway.requests import RenewToken
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MAX_STRIKES = 3
 MAX_BUFFERED_EVENTS = 256
 MAX_REQUESTS = 8
+FRAMES_PER_S = 20.0
+FRAMES_BURST = 100
 
 
 class State(enum.Enum):
@@ -109,21 +112,30 @@ class Welcome:
 
 
 class InboxProtocol:
-    """The state of one session."""
+    """The state of one session.
 
-    def __init__(self) -> None:
+    Args:
+        frames_per_s: How many frames a client may send in the long run.
+        frames_burst: How many it may send at once.
+    """
+
+    def __init__(self, *, frames_per_s: float = FRAMES_PER_S, frames_burst: int = FRAMES_BURST) -> None:
         self.state = State.AWAIT_HELLO
         self._hello: Hello | None = None
+        self._rate = TokenBucket(per_s=frames_per_s, burst=frames_burst)
         self._strikes = 0
         self._asked = 0
         self._welcome: Welcome | None = None
         self._buffer: list[Event] = []
         self._not_before = datetime.min.replace(tzinfo=UTC)
 
-    def receive(self, data: str | bytes) -> list[Action]:
-        """Takes a frame of the client."""
+    def receive(self, data: str | bytes, now: float = 0.0) -> list[Action]:
+        """Takes a frame of the client, at ``now`` seconds of a clock that does not go back."""
         if self.state is State.CLOSED:
             return []
+        # Before it is read, as what cannot be read costs too.
+        if not self._rate.take(now):
+            return self.fail(CloseCode.TOO_FAST)
 
         try:
             frame = frames.parse(data)

@@ -12,7 +12,7 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 
 from gateway.closes import CloseCode
-from gateway.protocol import Ask, Close, InboxProtocol, Open, Send, State, Until
+from gateway.protocol import FRAMES_BURST, FRAMES_PER_S, Ask, Close, InboxProtocol, Open, Send, State, Until
 from gateway.requests import RenewToken
 from services.live.changes import UserKey
 from services.live.hub import Ending
@@ -83,6 +83,23 @@ class Limits:
     close_timeout_s: float = 5.0
     """How long a client may take to read what is left and to answer the close; then it is cut."""
 
+    frames_per_s: float = FRAMES_PER_S
+    """How many frames a client may send in the long run."""
+
+    frames_burst: int = FRAMES_BURST
+    """How many frames a client may send at once."""
+
+    ping_interval_s: float = 25.0
+    """How long after the answer to a ping the next one is sent."""
+
+    ping_timeout_s: float = 10.0
+    """How long a client may take to answer a ping."""
+
+    @property
+    def stall_s(self) -> float:
+        """How long a frame may take to leave: where nothing leaves, no ping does, so none is missed either."""
+        return self.ping_interval_s + self.ping_timeout_s
+
 
 class Outbox:
     """The frames that wait for one client, bounded by count and by bytes.
@@ -149,7 +166,7 @@ class Session:
         self._hub = hub
         self._services = services
         self._is_feed_live = is_feed_live
-        self._protocol = InboxProtocol()
+        self._protocol = InboxProtocol(frames_per_s=limits.frames_per_s, frames_burst=limits.frames_burst)
         self._outbox = Outbox(max_frames=limits.outbox_frames, max_bytes=limits.outbox_bytes)
         self._limits = limits
         self._clock = clock
@@ -248,9 +265,10 @@ class Session:
         self._perform(self._protocol.expire_hello())
 
     async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
         with suppress(ConnectionClosed):
             async for data in self._socket:
-                self._perform(self._protocol.receive(data))
+                self._perform(self._protocol.receive(data, loop.time()))
 
         # The client is gone, or the library has ended the connection: too large a frame, no answer to a ping.
         self._ended.set()
@@ -260,11 +278,16 @@ class Session:
             while True:
                 await self._has_frames.wait()
                 self._has_frames.clear()
-                await self._flush()
+                try:
+                    await self._flush()
+                except TimeoutError:
+                    self._outbox.clear()
+                    return self.close(CloseCode.SLOW)
 
     async def _flush(self) -> None:
         while self._outbox:
-            await self._socket.send(self._outbox.pop(), text=True)
+            async with asyncio.timeout(self._limits.stall_s):
+                await self._socket.send(self._outbox.pop(), text=True)
             self._sent += 1
 
     async def _open(self, hello: Hello) -> None:

@@ -89,23 +89,28 @@ def serve() -> None:
 
 
 @app.command()
-def gateway() -> None:
+def gateway(
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share the ports.")] = 1,
+) -> None:
     """Run the gateway: the sockets that browsers hold, and the page."""
     from gateway.app import run_gateway
+    from gateway.processes import run_processes
     from gateway.settings import GatewaySettings
 
     settings = read_settings(GatewaySettings)
     configure_logging(settings.log_level)
 
-    async def run_until_stopped() -> None:
-        await run_gateway(
-            settings,
-            stop_on_signals(),
-            on_ready=lambda running: console.print(
-                f"carillon: gateway on http://{settings.host}:{running.http_port} "
-                f"and ws://{settings.host}:{running.ws_port}/v1/inbox"
-            ),
+    def say_where(ws_port: int, http_port: int) -> None:
+        console.print(
+            f"carillon: gateway on http://{settings.host}:{http_port} and ws://{settings.host}:{ws_port}/v1/inbox"
         )
+
+    async def run_until_stopped() -> None:
+        stop = stop_on_signals()
+        if processes > 1:
+            await run_processes(settings, processes, stop, on_ready=say_where)
+        else:
+            await run_gateway(settings, stop, on_ready=lambda running: say_where(running.ws_port, running.http_port))
 
     call(run_until_stopped())
 

@@ -11,6 +11,7 @@ from services.kernel.auth import user_hash
 from services.kernel.mongod import LocalMongod
 from tests.e2e.processes import call, free_port, start, wait_until
 from tests.e2e.stack import MASTER_KEY
+from tests.tokens import key_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,9 @@ async def test_token(stack: Stack) -> None:
     result = await call("token", "userId_123abc", "--ttl", "90s", **stack.client_settings)
     too_long = await call("token", "userId_123abc", "--ttl", "25h", **stack.client_settings)
 
-    claims = jwt.decode(result.stdout.strip(), stack.client_secret, ["HS256"], audience=stack.client_id, leeway=60)
+    claims = jwt.decode(
+        result.stdout.strip(), key_of(stack.client_secret), ["HS256"], audience=stack.client_id, leeway=60
+    )
     assert (claims["sub"], claims["exp"] - claims["iat"]) == ("userId_123abc", pytest.approx(90))
     assert (too_long.code, too_long.stderr) == (1, "carillon: ttl: must be 1 minute to 24 hours\n")
 

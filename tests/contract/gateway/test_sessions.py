@@ -83,7 +83,9 @@ class Sessions:
 async def sessions() -> AsyncIterator[Sessions]:
     """Gives a server of sessions."""
     made = Sessions()
-    async with serve_websockets(made.make, host="127.0.0.1", port=0, is_healthy=lambda: True) as made.port:
+    serving = serve_websockets(made.make, host="127.0.0.1", port=0, is_healthy=lambda: True, limits=Limits())
+    async with serving as server:
+        made.port = server.port
         yield made
 
 

@@ -138,6 +138,17 @@ def test_three_strikes_end_a_session() -> None:
     assert protocol.receive("[]")[1:] == [Close(CloseCode.BAD_FRAME)]
 
 
+def test_frames_that_come_too_fast_end_the_session() -> None:
+    """Whatever they hold, as reading them costs too; with time, more may come."""
+    protocol = InboxProtocol(frames_per_s=1, frames_burst=2)
+
+    assert protocol.receive(HELLO, 10.0) == [Open(Hello("dev", "u1", "aGFzaA=="))]
+    assert [body["code"] for body in _bodies(protocol.receive("x", 10.0))] == ["NOT_JSON"]
+    assert [body["code"] for body in _bodies(protocol.receive("x", 11.5))] == ["NOT_JSON"]
+    assert protocol.receive("x", 11.6) == [Close(CloseCode.TOO_FAST)]
+    assert protocol.receive(HELLO, 99.0) == []
+
+
 def test_a_ping_is_answered_with_its_ref() -> None:
     """A pong carries the ref that the ping had, or none."""
     protocol = _opening()
