@@ -124,4 +124,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Frame]] = {
     "ping": _ping,
     "list": requests.read_list,
     "mark": requests.read_mark,
+    "get_preferences": requests.read_get_preferences,
+    "patch_preferences": requests.read_patch_preferences,
+    "delete_preferences": requests.read_delete_preferences,
 }
