@@ -8,7 +8,7 @@ import pytest
 
 from carillon.v1 import inbox_pb2, notifications_pb2, preferences_pb2, sub_notifications_pb2
 from tests.contract.live.world import USER_ID
-from tests.contract.services.requests import INAPP_WEB, INSTANT, definition, inapp, outcomes, send_request
+from tests.contract.services.requests import INAPP_WEB, INSTANT, OFF, definition, inapp, outcomes, send_request
 
 if TYPE_CHECKING:
     from tests.contract.live.world import Browser, Live
@@ -175,7 +175,7 @@ async def test_a_browser_that_was_away_asks_again(live: Live, tenant: Tenant) ->
         assert (await browser.ask("get_preferences"))["preferences"] == []
     await tenant.backend.preferences.SetPreferences(
         preferences_pb2.SetPreferencesRequest(
-            user_id=USER_ID, preferences=[preferences_pb2.Preference(notification_id="new_order", delivery_option=1)]
+            user_id=USER_ID, preferences=[preferences_pb2.Preference(notification_id="new_order", delivery_option=OFF)]
         )
     )
     async with live.browser(tenant) as browser:
