@@ -97,9 +97,9 @@ def names(body: Body, name: str, known: Collection[str]) -> tuple[str, ...]:
     return given
 
 
-def choice(body: Body, name: str, known: Collection[str], *, path: str = "") -> str:
+def choice(body: Body, name: str, known: Collection[str], *, required: bool = False, path: str = "") -> str:
     """Reads one of the names that are known; absent is empty."""
-    value = text(body, name, max_bytes=128, path=path)
+    value = text(body, name, max_bytes=128, required=required, path=path)
     if value and value not in known:
         raise invalid(path or name, f"must be one of {', '.join(known)}")
     return value
@@ -143,6 +143,19 @@ def token(body: Body) -> TokenCredentials:
         return read_token(value)
     except TokenMalformedError as error:
         raise FrameError("INVALID_FIELD", str(error), field="token") from None
+
+
+def inners(body: Body, name: str, *, most: int) -> list[Body]:
+    """Reads a list of objects; absent is empty."""
+    values = body.get(name)
+    if values is None:
+        return []
+    if not isinstance(values, list) or len(values) > most:
+        raise invalid(name, f"must be a list of at most {most}")
+    for index, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise invalid(f"{name}[{index}]", "must be an object")
+    return values
 
 
 def invalid(field: str, problem: str) -> FrameError:

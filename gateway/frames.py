@@ -142,4 +142,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Frame]] = {
     "list": requests.read_list,
     "mark": requests.read_mark,
     "renew": requests.read_renew,
+    "get_preferences": requests.read_get_preferences,
+    "patch_preferences": requests.read_patch_preferences,
+    "delete_preferences": requests.read_delete_preferences,
 }

@@ -11,13 +11,13 @@ import structlog
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from carillon.v1 import inbox_pb2, inbox_pb2_grpc
+from carillon.v1 import inbox_pb2, inbox_pb2_grpc, preferences_pb2_grpc
 from gateway import asks
 from gateway.closes import CloseCode
 from gateway.fields import FrameError
 from gateway.items import item_from_proto
 from gateway.protocol import Welcome
-from gateway.requests import ListItems, RenewToken
+from gateway.requests import DeletePreferences, GetPreferences, ListItems, PatchPreferences, RenewToken
 from gateway.session import RequestRefusedError, SessionRefusedError
 from services.kernel.auth import basic_authorization, bearer_authorization
 from services.kernel.cluster_time import position_to_text
@@ -72,6 +72,7 @@ class ServicesClient:
         # Made here, as it belongs to the running loop; it connects at its first call.
         self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
         self._inbox = inbox_pb2_grpc.InboxStub(self._channel)
+        self._preferences = preferences_pb2_grpc.PreferencesStub(self._channel)
         return self
 
     async def __aexit__(
@@ -120,6 +121,8 @@ class ServicesClient:
                 # The cheapest call that a user may make: what it is asked with is what matters.
                 counted = await self._inbox.CountUnread(inbox_pb2.CountUnreadRequest(user_id=hello.user_id), **options)
                 return asks.renew_result(counted, request)
+            if isinstance(request, GetPreferences | PatchPreferences | DeletePreferences):
+                return await self._ask_preferences(request, hello.user_id, options)
             marked = await self._inbox.MarkInbox(asks.mark_to_proto(request, hello.user_id), **options)
             return asks.mark_result(marked)
         except grpc.aio.AioRpcError as error:
@@ -129,6 +132,22 @@ class ServicesClient:
             if error.code() in _REFUSED:
                 raise SessionRefusedError(_close_code(error)) from None
             raise RequestRefusedError(_request_error(error)) from None
+
+    async def _ask_preferences(
+        self, request: GetPreferences | PatchPreferences | DeletePreferences, user_id: str, options: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        match request:
+            case GetPreferences():
+                asked = asks.get_preferences_to_proto(request, user_id)
+                return asks.get_preferences_result(await self._preferences.GetPreferences(asked, **options))
+            case PatchPreferences():
+                patch = asks.patch_preferences_to_proto(request, user_id)
+                patched = await self._preferences.PatchPreferences(patch, **options)
+                return asks.preferences_result(patched.preferences)
+            case DeletePreferences():
+                deletion = asks.delete_preferences_to_proto(request, user_id)
+                left = await self._preferences.DeletePreferences(deletion, **options)
+                return asks.preferences_result(left.preferences)
 
 
 def _credentials(hello: Hello) -> tuple[tuple[str, str]]:

@@ -53,6 +53,7 @@ class Browser:
         self.unread_count = 0
         self.appeared: list[str] = []
         self.answers: dict[str, dict[str, Any]] = {}
+        self.choice_changes = 0
 
     async def take(self) -> dict[str, Any]:
         """Applies the next frame and gives it."""
@@ -74,6 +75,8 @@ class Browser:
                 self.unread_count += frame["unread_change"]
             case "result" | "error":
                 self.answers[frame["ref"]] = frame
+            case "preferences_changed":
+                self.choice_changes += 1
             case "retracted":
                 for item_id in frame["ids"]:
                     self.items.pop(item_id, None)

@@ -394,3 +394,18 @@ def _bodies(actions: list[Action]) -> list[dict[str, Any]]:
 
 def _positions(actions: list[Action]) -> list[int]:
     return [int(body["ids"][0]) for body in _bodies(actions) if body["type"] == "retracted"]
+
+
+def test_requests_for_preferences_count_as_any_other() -> None:
+    """Reading and changing preferences share the bound with lists and marks."""
+    protocol = _live()
+    asked = [
+        {"type": "get_preferences", "ref": "7"},
+        {"type": "patch_preferences", "ref": "7", "preferences": []},
+        {"type": "delete_preferences", "ref": "7", "notification_id": "n"},
+    ]
+    for number in range(MAX_REQUESTS):
+        assert isinstance(protocol.receive(json.dumps(asked[number % 3]))[0], Ask)
+    for body in asked:
+        (refused,) = _bodies(protocol.receive(json.dumps(body)))
+        assert (refused["code"], refused["ref"]) == ("TOO_MANY_REQUESTS", "7")
