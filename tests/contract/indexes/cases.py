@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.inbox.model import Box, ItemFilter, Mark, Selection, marking
+from services.inbox.model import MAX_CHANGES, Box, ItemFilter, Mark, Selection, marking
 from services.kernel.vocabulary import Channel
 from services.messages.entry import LogFilter
 from services.messages.log import MAX_EXAMINED
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # An index is entered and left once for each range: a few keys beside those that are answered.
 _EDGES = 4
 _BY_INDEX = {"IXSCAN", "COUNT_SCAN", "IDHACK"}
+# A welcome also reads the user and whether they are being deleted, both by their id.
+_BESIDE = ("IDHACK", "_id_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,19 @@ CASES = [
         lambda stores, _: stores.inbox.newest(CLIENT, USER, limit=50),
         "inbox",
         "unread",
+        *_BESIDE,
         docs=50,
         keys=_per_user,
+    ),
+    _case(
+        "inbox: resume",
+        "inbox.changed",
+        lambda stores, _: stores.inbox.changed(CLIENT, USER, since=0),
+        "changed",
+        "unread",
+        *_BESIDE,
+        docs=lambda all_: min(all_.per_user, MAX_CHANGES + 1),
+        keys=lambda all_: all_.per_user + min(all_.per_user, MAX_CHANGES + 1),
     ),
     _case(
         "marks: by id",
