@@ -15,6 +15,7 @@ from gateway.closes import CloseCode
 from gateway.events import frame_of
 from gateway.fields import FrameError, invalid
 from gateway.frames import Hello, Ping
+from gateway.items import iso
 from gateway.rate import TokenBucket
 from gateway.requests import RenewToken
 
@@ -110,6 +111,9 @@ class Welcome:
     cause: str = ""
     """Why it is a snapshot; empty: it is none."""
 
+    next_page_token: str = ""
+    """By which a list goes on after the items of a snapshot; empty: these are all."""
+
 
 class InboxProtocol:
     """The state of one session.
@@ -143,11 +147,13 @@ class InboxProtocol:
                 return self._open(frame)
             if self.state is State.AWAIT_HELLO:
                 raise FrameError("HELLO_EXPECTED", "the first frame must be hello", ref=frame.ref)
-            if isinstance(frame, Ping):
-                return [_send({"type": "pong"} | ({"ref": frame.ref} if frame.ref else {}))]
-            return self._ask(frame)
+            actions = self._pong(frame) if isinstance(frame, Ping) else self._ask(frame)
         except FrameError as error:
             return self._strike(error)
+
+        # In a row: a tab that is open for a month may slip now and then.
+        self._strikes = 0
+        return actions
 
     def answer(self, ref: str, result: Mapping[str, Any]) -> list[Action]:
         """Takes what the services answered to a request."""
@@ -191,6 +197,8 @@ class InboxProtocol:
             **({"cause": welcome.cause} if welcome.cause else {}),
             "unread_count": welcome.unread_count,
             "items": welcome.items,
+            **({"next_page_token": welcome.next_page_token} if welcome.next_page_token else {}),
+            **({"expire_time": iso(self._hello.token.expire_time)} if self._hello.token else {}),
             "cursor": welcome.cursor_at(welcome.position),
         }
         actions: list[Action] = [_send(body), *_end_of(self._hello)]
@@ -249,6 +257,9 @@ class InboxProtocol:
         self.state = State.OPENING
         self._hello = hello
         return [Open(hello)]
+
+    def _pong(self, ping: Ping) -> list[Action]:
+        return [_send({"type": "pong"} | ({"ref": ping.ref} if ping.ref else {}))]
 
     def _ask(self, request: Request) -> list[Action]:
         if self._hello is None or self.state is not State.LIVE:

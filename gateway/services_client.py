@@ -105,6 +105,7 @@ class ServicesClient:
             incarnation=cursor.incarnation,
             cursor_at=lambda position: self._cursors.sign(replace(cursor, position=position), **user),
             resume=_RESUMES[welcome.resume],
+            next_page_token=welcome.next_page_token,
             cause=inbox_pb2.InboxSnapshotCause.Name(welcome.cause).removeprefix(_CAUSE) if welcome.cause else "",
             unread_count=welcome.unread_count,
             items=[item_from_proto(item) for item in welcome.items],

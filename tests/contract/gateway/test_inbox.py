@@ -72,10 +72,10 @@ async def test_marks_are_told_by_the_fields_that_changed(start: Start) -> None:
 
         updated = await tab.receive()
 
-    assert updated | {"rev": "", "cursor": ""} == {
+    assert updated | {"revs": [], "cursor": ""} == {
         "type": "updated",
         "ids": ids,
-        "rev": "",
+        "revs": [],
         "cursor": "",
         "set": {"unread": False, "label": "x"},
         "unset": [],

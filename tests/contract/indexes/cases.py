@@ -167,7 +167,7 @@ CASES = [
         "inbox",
         "unread",
         *_BESIDE,
-        docs=50,
+        docs=51,
         keys=_per_user,
     ),
     _case(

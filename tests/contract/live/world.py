@@ -68,10 +68,11 @@ class Browser:
                 self.appeared.append(frame["item"]["id"])
                 self.unread_count += frame["unread_change"]
             case "updated":
-                for item in (self.items[item_id] for item_id in frame["ids"] if item_id in self.items):
-                    item |= frame["set"] | {"rev": frame["rev"]}
-                    for name in frame["unset"]:
-                        item.pop(name, None)
+                for item_id, rev in zip(frame["ids"], frame["revs"], strict=True):
+                    if (item := self.items.get(item_id)) and item["rev"] < rev:
+                        item |= frame["set"] | {"rev": rev}
+                        for name in frame["unset"]:
+                            item.pop(name, None)
                 self.unread_count += frame["unread_change"]
             case "result" | "error":
                 self.answers[frame["ref"]] = frame

@@ -149,6 +149,16 @@ def test_frames_that_come_too_fast_end_the_session() -> None:
     assert protocol.receive(HELLO, 99.0) == []
 
 
+def test_strikes_are_counted_in_a_row() -> None:
+    """A frame that is understood makes up for those before it."""
+    protocol = _live()
+    for _ in range(5):
+        assert [body["code"] for body in _bodies(protocol.receive("x") + protocol.receive("x"))] == ["NOT_JSON"] * 2
+        assert _bodies(protocol.receive('{"type":"ping"}')) == [{"type": "pong"}]
+
+    assert protocol.state is State.LIVE
+
+
 def test_a_ping_is_answered_with_its_ref() -> None:
     """A pong carries the ref that the ping had, or none."""
     protocol = _opening()
