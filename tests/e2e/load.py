@@ -46,6 +46,7 @@ class Load:
         self._per_s = per_s
         self._count = count
         self._is_stopping = False
+        self._is_over = False
         self._places = asyncio.Semaphore(_IN_FLIGHT)
         self._progress = asyncio.Condition()
 
@@ -65,8 +66,10 @@ class Load:
                     await asyncio.sleep(wait_s)
                 await self._places.acquire()
                 if self._is_stopping:
-                    return
+                    break
                 tasks.create_task(self._send(number))
+        self._is_over = True
+        await self._notify()
 
     def stop(self) -> None:
         """Begins no more sends."""
@@ -75,8 +78,13 @@ class Load:
     async def more(self, count: int) -> None:
         """Returns once so many more than now are acknowledged."""
         wanted = len(self.acknowledged) + count
+        await self.until(lambda: len(self.acknowledged) >= wanted)
+
+    async def until(self, is_true: Callable[[], bool]) -> None:
+        """Returns once that is so, which is looked at after every send; it must be before all are sent."""
         async with self._progress:
-            await self._progress.wait_for(lambda: len(self.acknowledged) >= wanted)
+            await self._progress.wait_for(lambda: is_true() or self._is_over)
+        assert is_true(), f"not so after {len(self.acknowledged)} sends"
 
     async def _send(self, number: int) -> None:
         request = self._make_request(number)
@@ -90,5 +98,8 @@ class Load:
                 self.repeated += 1
                 await asyncio.sleep(_REPEAT_S)
         self._places.release()
+        await self._notify()
+
+    async def _notify(self) -> None:
         async with self._progress:
             self._progress.notify_all()
