@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from websockets.frames import Opcode
 
@@ -36,6 +36,7 @@ class LightClient(asyncio.Protocol):
         self.close_code: int | None = None
         """What the gateway ended it with; 1006: without a word; None: it is open."""
 
+        self.ended = asyncio.Event()
         self._hello = hello
         self._on_frame = on_frame
         self._data = b""
@@ -44,9 +45,9 @@ class LightClient(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asks for the upgrade."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(HANDSHAKE.encode())
+        # uvloop's is one by its methods alone.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(HANDSHAKE.encode())
 
     def data_received(self, data: bytes) -> None:
         """Takes what is there of frames."""
@@ -69,12 +70,17 @@ class LightClient(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Notes the end."""
         self.close_code = self.close_code or 1006
+        self.ended.set()
         if not self.welcome.done():
             self.welcome.set_exception(ConnectionError(f"no welcome, but {self.close_code}"))
 
     def stall(self) -> None:
         """Reads nothing from now on."""
         self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Reads again."""
+        self._transport.resume_reading()
 
     def abort(self) -> None:
         """Ends it at once."""
@@ -118,7 +124,13 @@ async def light_client(
         is_narrow: Whether the systems on both sides keep little for a client that does not read: over loopback, where
             segments are large, they would keep megabytes.
     """
-    hello = {"client_id": stack.client_id, "user_id": user_id, "user_hash": user_hash(stack.client_secret, user_id)}
+    credentials = {
+        "client_id": stack.client_id,
+        "user_id": user_id,
+        "user_hash": user_hash(stack.client_secret, user_id),
+    }
+    # A large welcome would widen what the system keeps for a client.
+    hello = {**credentials, "cursor": cursor, "limit": 1}
     connected = socket.socket()
     if is_narrow:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -128,9 +140,7 @@ async def light_client(
     try:
         async with asyncio.timeout(_OPENED_S):
             await loop.sock_connect(connected, ("127.0.0.1", stack.ws_port))
-            _, client = await loop.create_connection(
-                lambda: LightClient(hello | {"cursor": cursor}, on_frame), sock=connected
-            )
+            _, client = await loop.create_connection(lambda: LightClient(hello, on_frame), sock=connected)
             await client.welcome
     except BaseException:
         connected.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import grpc
@@ -33,7 +34,7 @@ class Load:
         self, backend: Caller, make_request: Callable[[int], sender_pb2.SendRequest], *, per_s: float, count: int
     ) -> None:
         self.called: dict[int, float] = {}
-        """When each was first called, on the loop's clock."""
+        """When each was first called, by ``time.perf_counter``."""
 
         self.acknowledged: dict[int, str] = {}
         """The tracking ids by number."""
@@ -88,7 +89,7 @@ class Load:
 
     async def _send(self, number: int) -> None:
         request = self._make_request(number)
-        self.called[number] = asyncio.get_running_loop().time()
+        self.called[number] = time.perf_counter()
         while number not in self.acknowledged:
             try:
                 self.acknowledged[number] = (await self._backend.sender.Send(request)).tracking_id
