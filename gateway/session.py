@@ -108,6 +108,9 @@ class Outbox:
     """
 
     def __init__(self, *, max_frames: int, max_bytes: int) -> None:
+        self.peak_bytes = 0
+        """The most that has ever waited, the next one to leave included."""
+
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._frames: deque[bytes] = deque()
@@ -126,6 +129,7 @@ class Outbox:
 
         self._frames.append(frame)
         self._bytes += len(frame)
+        self.peak_bytes = max(self.peak_bytes, self._bytes)
         return True
 
     def pop(self) -> bytes:
@@ -223,6 +227,9 @@ class Session:
             "session_closed",
             **self._who(),
             close_code=self._socket.close_code,
+            # What was meant: who reads nothing cannot be told, and is cut with 1006.
+            reason=self._code.reason if self._code else None,
+            waited_bytes=self._outbox.peak_bytes,
             sent=self._sent,
             lasted_s=round(loop.time() - started, 3),
         )

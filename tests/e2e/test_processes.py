@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import uuid
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.closes import CloseCode
-from tests.e2e.processes import call, free_port, start
+from tests.e2e.gateways import entries, read_until, two_processes
+from tests.e2e.processes import call, free_port
 from tests.e2e.stack import MASTER_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
     from tests.contract.gateway.world import Tab
     from tests.e2e.processes import Child
     from tests.e2e.stack import Stack
@@ -33,35 +31,6 @@ TRIES = 30
 def own(stack: Stack) -> Stack:
     """The services of all tests, with ports for a gateway of the test's own."""
     return replace(stack, ws_port=free_port(), http_port=free_port())
-
-
-@asynccontextmanager
-async def two_processes(own: Stack) -> AsyncIterator[Child]:
-    """Runs a gateway of two processes, both of which serve when entered."""
-    async with start(
-        "gateway",
-        *("--processes", "2"),
-        mongodb_uri=own.mongodb_uri,
-        master_key=MASTER_KEY,
-        services_url=own.services_url,
-        ws_port=own.ws_port,
-        http_port=own.http_port,
-    ) as gateway:
-        await read_until(gateway, lambda: "gateway on " in gateway.output)
-        await read_until(gateway, lambda: len(entries(gateway, "feed_opened")) == 2)
-        yield gateway
-
-
-def entries(gateway: Child, event: str) -> list[dict[str, Any]]:
-    """Gives what the processes have logged of one kind."""
-    lines = [json.loads(line) for line in gateway.output.splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == event]
-
-
-async def read_until(gateway: Child, is_true: Callable[[], object]) -> None:
-    """Reads what the gateway writes, line by line, until that is so."""
-    while not is_true():
-        await gateway.says("")
 
 
 async def open_tab(own: Stack, gateway: Child, tabs: AsyncExitStack) -> tuple[int, Tab]:
