@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 T ?=
 # Options of `make bench`: make bench B="--rounds 3".
 B ?=
+# Options of `make resume`: make resume R="--events 1000 --seed 7".
+R ?=
 
 COMPOSE ?= docker compose
 GRPCURL_VERSION := v1.9.3
@@ -112,6 +114,11 @@ explain: install ## Show what every query costs on 200,000 messages
 bench: install ## Measure Send against a server that does nothing; B=--profile shows where the time goes
 	@.ci/bootstrap packages libcurl4
 	PYTHONPATH=.:protos/gen python -m tests.bench.send $(B)
+
+.PHONY: resume
+resume: install ## Kill and cut for as long as 100,000 changes take, and compare all clients; R="--events N --seed N"
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=.:protos/gen python -m tests.e2e.resume $(R)
 
 .PHONY: check
 check: lint protos-check test ## Run what every commit must pass

@@ -247,6 +247,28 @@ class ResumeMachine(RuleBasedStateMachine):
 
         self._run(work())
 
+    @rule(count=st.integers(0, _MOST), times=st.integers(1, 5))
+    def flicker(self, count: int, times: int) -> None:
+        """Cuts all clients behind their welcomes, again and again, while messages are sent to all.
+
+        A write is stamped a moment before it is committed. A welcome that is read in this moment does not have it, and
+        its cursor is later than the stamp.
+        """
+
+        async def work(client: Client) -> None:
+            await client.leave()
+            for _ in range(times):
+                await client.be_cut(Plan(Cut.WELCOME))
+            client.come()
+
+        async def all_work() -> None:
+            for user in self._scene.users:
+                for number in range(count):
+                    self._scene.start(user.send(late=number % 2 == 1))
+            await asyncio.gather(*map(work, self._scene.clients))
+
+        self._run(all_work())
+
     @rule(count=st.integers(0, _MOST))
     def kill_gateway(self, count: int) -> None:
         """Kills the gateway while messages are sent, and starts it again."""

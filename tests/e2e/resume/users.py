@@ -85,7 +85,7 @@ class User:
         """A deletion passes it alone: until it is answered nobody can say what belongs to whom."""
 
         self.sent: list[str] = []
-        """The items that were sent and not taken back one by one."""
+        """The items that were sent and may still be there, the latest last."""
 
     async def send(self, *, late: bool = False, inapp: bool = True, notification_id: str = NOTIFICATIONS[0]) -> str:
         """Sends, and gives the id of the message."""
@@ -116,8 +116,8 @@ class User:
             doing = self.ledger.begin(len(request.tracking_ids) or len(self.sent) + 100)
             answer = await answered(lambda: self.right.backend.sender.Retract(request, timeout=_CALL_S))
             self.ledger.end(doing, "retracted", answer.retracted_count)
-            if not request.tracking_ids:
-                self.sent.clear()
+            gone = set(request.tracking_ids)
+            self.sent = [item_id for item_id in self.sent if gone and item_id not in gone]
 
     async def delete_message(self, tracking_id: str) -> None:
         """Deletes one message; that an earlier try, or somebody else, has done so is as good."""
