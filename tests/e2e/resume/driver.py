@@ -1,4 +1,4 @@
-"""The same as the state machine does, for as long as one likes: everything at the same time, chosen by a seeded source."""
+"""The state machine's doings for as long as one likes: all at the same time, chosen by a seeded source."""
 
 from __future__ import annotations
 

@@ -28,6 +28,10 @@ LATE = timedelta(seconds=40)
 """By how much the clock of the second services is behind, so that who resumes by senders' clocks loses items."""
 
 
+# A traceback as structlog draws it takes a second, in which nothing else runs.
+_PLAIN = (structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),)
+
+
 class Rig:
     """The running parts.
 
@@ -111,7 +115,10 @@ async def run_rig(data_dir: Path) -> AsyncIterator[Rig]:
 def _errors_alone() -> Iterator[None]:
     """Lets the services log errors alone: a line a call would be most of what a run costs."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, *_PLAIN],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+    )
     try:
         yield
     finally:
