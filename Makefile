@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 T ?=
 # Options of the benchmarks: make bench-send B="--rounds 3".
 B ?=
+# Options of `make resume`: make resume R="--events 1000 --seed 7".
+R ?=
 
 COMPOSE ?= docker compose
 GRPCURL_VERSION := v1.9.3
@@ -120,6 +122,11 @@ bench-send: install ## Measure Send against a server that does nothing; B=--prof
 bench-live: install ## Measure how soon events arrive, beside a stalled client and without, and what they cost
 	@.ci/bootstrap packages libcurl4
 	PYTHONPATH=.:protos/gen python -m tests.bench.live $(B)
+
+.PHONY: resume
+resume: install ## Kill and cut for as long as 100,000 changes take, and compare all clients; R="--events N --seed N"
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=.:protos/gen python -m tests.e2e.resume $(R)
 
 .PHONY: check
 check: lint protos-check test ## Run what every commit must pass

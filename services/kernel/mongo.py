@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pymongo
+import pymongo.lock
 import structlog
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WriteConcernError
@@ -30,6 +32,19 @@ DEADLINE_S = 10.0
 MAX_BACKOFF_S = 5.0
 
 _log = structlog.get_logger(__name__)
+
+
+async def _wait_for(awaited: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - it stands in for asyncio's
+    """Does what ``asyncio.wait_for`` does from Python 3.12 on: awaits in the task of the caller."""
+    async with asyncio.timeout(timeout):
+        return await awaited
+
+
+if sys.version_info < (3, 12):
+    # Python 3.11 awaits in a task of its own. A call that is cancelled while it waits for a server can leave that task
+    # behind, which then takes the lock of the driver's topology and never gives it back: from then on every call of
+    # this client waits for ever.
+    pymongo.lock.wait_for = _wait_for  # type: ignore[assignment, attr-defined] # not meant to be set
 
 
 def open_client(uri: str, *, app_name: str = "carillon", **options: Any) -> Client:

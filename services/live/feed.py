@@ -14,7 +14,7 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from services.kernel.cluster_time import position_of
-from services.kernel.mongo import open_client, wait_until_reachable
+from services.kernel.mongo import open_client, raise_if_cancelled, wait_until_reachable
 from services.live.changes import coalesce, deletes_user, event_of, key_of, needs_item, revokes_tokens
 from services.live.hub import Ending
 
@@ -194,7 +194,11 @@ class Feed:
         return {tuple(document["_id"].values()): document for document in reply["cursor"]["firstBatch"]}
 
     async def _command(self, command: dict[str, Any], session: AsyncClientSession | None = None) -> dict[str, Any]:
-        return await self._database.command(command, session=session, codec_options=self._database.codec_options)
+        reply: dict[str, Any] = await self._database.command(
+            command, session=session, codec_options=self._database.codec_options
+        )
+        raise_if_cancelled()
+        return reply
 
     def _grant_silence(self) -> float:
         self._deadline = asyncio.get_running_loop().time() + self._silence_s

@@ -109,9 +109,12 @@ class Erasures:
             with translate_errors(), deadline():
                 await collection.delete_one({"_id": key, **late})
 
-        # By `_id`, in which all of a user lies together. What is left of a deleted message has no time.
+        # By `_id`, in which all of a user lies together. What is left of a deleted message has no time but that of its
+        # deletion: one of the new user's own tells browsers that were away, and stays.
         of_user = {"_id": {"$gt": key | {"m": MinKey()}, "$lt": key | {"m": MaxKey()}}}
-        late = {"create_time": {"$not": {"$gt": until}}} if until else {}
+        if until:
+            remains = {"create_time": {"$exists": False}, "inapp.retract_time": {"$not": {"$gt": until}}}
+            late = {"$or": [{"create_time": {"$lte": until}}, remains]}
         is_done = False
         while not is_done:
             # Each slice under a deadline of its own: a user may have more than one deadline's worth.

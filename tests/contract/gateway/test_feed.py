@@ -9,14 +9,20 @@ from gateway.app import Gateway, run_gateway
 from gateway.closes import CloseCode
 from gateway.settings import GatewaySettings
 from services.kernel.mongod import LocalMongod
-from tests.contract.gateway.world import healthz, run_world
+from services.live.changes import UserKey
+from services.live.feed import Feed, open_feed_client
+from services.live.hub import Hub
+from tests.contract.gateway.world import healthz, message, run_world
 from tests.contract.services.world import MASTER_KEY_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
     from pathlib import Path
 
+    from services.live.changes import Event
+    from services.live.hub import Ending
     from tests.contract.gateway.world import World
 
     Start = Callable[..., AbstractAsyncContextManager[World]]
@@ -64,6 +70,48 @@ async def test_a_silent_mongodb_sends_the_sessions_away_to_come_back(own_mongod:
             assert (await tab.receive())["item"]["id"] == item_id
 
     assert len([line for line in lines if line["event"] == "feed_lost"]) == 1
+
+
+class Follower:
+    """Notes of each event its position, and how far the hub says that events have come when it is offered."""
+
+    is_live = True
+
+    def __init__(self, hub: Hub) -> None:
+        self.offered: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+        self._hub = hub
+
+    def offer(self, event: Event) -> None:
+        """Notes it."""
+        self.offered.put_nowait((event.position, self._hub.position))
+
+    def revoke(self, not_before: datetime) -> None:
+        """Does nothing."""
+
+    def end(self, ending: Ending) -> None:
+        """Does nothing."""
+
+
+async def test_the_position_has_passed_an_event_when_it_is_published(own_mongod: LocalMongod) -> None:
+    """Whoever subscribes while a batch is published then reads at its end or later, and misses nothing of it.
+
+    It also ends when it is cancelled: between two commands, where the driver may lose that.
+    """
+    async with open_feed_client(own_mongod.uri) as client:
+        database, hub = client.get_database("feed"), Hub()
+        await database.create_collection("messages")
+        feed, follower = Feed(database, hub), Follower(hub)
+        following = asyncio.create_task(feed.run())
+        await feed.live.wait()
+        hub.subscribe(UserKey("dev", "anna"), follower)
+        await database.messages.insert_many([message("anna", title) for title in ("one", "two")])
+
+        for _ in range(2):
+            event_position, hub_position = await follower.offered.get()
+            assert hub_position >= event_position
+        following.cancel()
+        async with asyncio.timeout(30):
+            await asyncio.wait([following])
 
 
 async def test_a_stream_that_mongodb_ends_begins_anew(start: Start) -> None:

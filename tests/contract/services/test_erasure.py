@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from carillon.v1 import inbox_pb2, preferences_pb2, users_pb2
+from carillon.v1 import inbox_pb2, messages_pb2, preferences_pb2, users_pb2
 from services.kernel.clock import new_id, utc_now
 from services.kernel.errors import Unavailable
 from services.users.erasures import AGAIN_AFTER, Erasures
@@ -17,6 +17,7 @@ from services.users.revocations import Revocations
 from tests.contract.services.refusals import assert_violates, refusal
 from tests.contract.services.requests import USER, send_request
 from tests.contract.services.test_preferences import choose, preference
+from tests.contract.services.test_resume import sync
 from tests.contract.services.test_users import get, identify, tokens
 
 if TYPE_CHECKING:
@@ -105,6 +106,22 @@ async def test_what_comes_late_is_deleted_a_minute_later(world: World, tenant: T
     stored = await tenant.stored()
     assert (stored["users"], stored["preferences"], stored["messages"]) == (0, 0, 0)
     assert await world.database.erasures.count_documents({"_id.e": tenant.client_id}) == 0
+
+
+async def test_what_a_new_user_of_the_same_id_has_lost_is_told_after_the_second_pass(
+    world: World, tenant: Tenant
+) -> None:
+    """A browser that was away while an item was deleted learns of it however late it comes back."""
+    await delete(tenant)
+    (item,) = await tenant.send(send_request())
+    cursor = (await sync(tenant)).cursor
+    request = messages_pb2.DeleteMessageRequest(tracking_id=item.tracking_id)
+    await tenant.backend.messages.DeleteMessage(request)
+
+    await erase_again(world, utc_now() + AGAIN_AFTER)
+
+    (change,) = (await sync(tenant, cursor)).welcome.items
+    assert (change.id, change.HasField("retract_time")) == (item.item_id, True)
 
 
 async def test_a_new_user_of_the_same_id_stays(world: World, tenant: Tenant) -> None:
