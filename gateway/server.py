@@ -137,7 +137,7 @@ class WebsocketServer:
             del self._sessions[session]
 
     def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
-        path = urlsplit(request.path).path
+        path = _path(request.path)
         if path == HEALTH_PATH:
             if self.is_stopping:
                 return socket.respond(503, "the gateway stops\n")
@@ -245,6 +245,14 @@ def spread(count: int, *, over_s: float) -> list[float]:
     """
     step_s = min(over_s / max(count, 1), 1 / _CLOSES_PER_S)
     return [step_s * number for number in range(count)]
+
+
+def _path(target: str) -> str:
+    """Gives the path of a request; empty where its target is none that a URL can have."""
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return ""
 
 
 def _select_subprotocol(socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol:
