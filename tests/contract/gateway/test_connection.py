@@ -159,3 +159,17 @@ async def test_a_gateway_with_another_master_key_says_so(start: Start, lines: li
 
     (line,) = [line for line in lines if line["event"] == "master_keys_differ"]
     assert "CARILLON_MASTER_KEY" in line["problem"]
+
+
+async def test_a_defect_ends_its_session_alone_and_is_in_the_log(start: Start, lines: list[Any]) -> None:
+    """What nobody foresaw, as an answer of services from the future, is logged as a failure, and others go on."""
+    async with start() as world, world.tab("anna") as other, world.connect() as tab:
+        world.inbox.resume = 99
+        await tab.hello("anna")
+
+        assert await tab.closed() == 1011
+        await other.send(type="ping")
+        assert await other.receive() == {"type": "pong"}
+
+    (failed,) = [line for line in lines if line["event"] == "session_failed"]
+    assert failed["log_level"] == "error"
