@@ -91,8 +91,8 @@ class Stack:
             yield child
 
     @asynccontextmanager
-    async def gateway(self) -> AsyncIterator[Child]:
-        """Runs `carillon gateway`, ready when entered."""
+    async def gateway(self, **settings: object) -> AsyncIterator[Child]:
+        """Runs `carillon gateway`, ready when entered; settings are those that are not as ever."""
         async with start(
             "gateway",
             mongodb_uri=self.mongodb_uri,
@@ -100,6 +100,7 @@ class Stack:
             services_url=self.services_url,
             ws_port=self.ws_port,
             http_port=self.http_port,
+            **settings,
         ) as child:
             await wait_until(lambda: is_healthy(f"http://127.0.0.1:{self.ws_port}/healthz"))
             yield child
