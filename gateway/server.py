@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import structlog
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import NegotiationError
 from websockets.frames import Frame
@@ -41,6 +42,8 @@ _RETRY_AFTER_S = "5"
 _WRITE_BUFFER_BYTES = 16 * 1024
 # At so many times a limit a connection is cut without a word: who gets there does not wait for words.
 _CUT_AT = 5
+
+_log = structlog.get_logger(__name__)
 
 # The library logs every connection and every failed handshake, with a traceback; our sessions log themselves.
 _quiet = logging.getLogger("gateway.websockets")
@@ -133,11 +136,15 @@ class WebsocketServer:
         self._sessions[session] = None
         try:
             await session.run()
+        except Exception:
+            # A defect. The library closes with 1011, and is quiet about it.
+            _log.exception("session_failed")
+            raise
         finally:
             del self._sessions[session]
 
     def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
-        path = urlsplit(request.path).path
+        path = _path(request.path)
         if path == HEALTH_PATH:
             if self.is_stopping:
                 return socket.respond(503, "the gateway stops\n")
@@ -245,6 +252,14 @@ def spread(count: int, *, over_s: float) -> list[float]:
     """
     step_s = min(over_s / max(count, 1), 1 / _CLOSES_PER_S)
     return [step_s * number for number in range(count)]
+
+
+def _path(target: str) -> str:
+    """Gives the path of a request; empty where its target is none that a URL can have."""
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return ""
 
 
 def _select_subprotocol(socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol:

@@ -27,9 +27,15 @@ class LightClient(asyncio.Protocol):
     Args:
         hello: What it says first.
         on_frame: Takes every frame after the welcome.
+        on_welcome: Takes the welcome, before any frame after it.
     """
 
-    def __init__(self, hello: dict[str, Any], on_frame: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        hello: dict[str, Any],
+        on_frame: Callable[[dict[str, Any]], None],
+        on_welcome: Callable[[dict[str, Any]], None],
+    ) -> None:
         self.welcome: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         """The first frame."""
 
@@ -39,6 +45,7 @@ class LightClient(asyncio.Protocol):
         self.ended = asyncio.Event()
         self._hello = hello
         self._on_frame = on_frame
+        self._on_welcome = on_welcome
         self._data = b""
         self._is_upgraded = False
         self._transport: asyncio.Transport
@@ -91,7 +98,9 @@ class LightClient(asyncio.Protocol):
             case Opcode.TEXT if self.welcome.done():
                 self._on_frame(json.loads(payload))
             case Opcode.TEXT:
-                self.welcome.set_result(json.loads(payload))
+                welcome = json.loads(payload)
+                self._on_welcome(welcome)
+                self.welcome.set_result(welcome)
             case Opcode.CLOSE:
                 self.close_code = int.from_bytes(payload[:2])
                 self._send(Opcode.CLOSE, payload[:2])
@@ -111,6 +120,7 @@ async def light_client(
     user_id: str,
     on_frame: Callable[[dict[str, Any]], None],
     *,
+    on_welcome: Callable[[dict[str, Any]], None] = lambda _: None,
     cursor: str = "",
     is_narrow: bool = False,
 ) -> AsyncIterator[LightClient]:
@@ -120,6 +130,7 @@ async def light_client(
         stack: Where the gateway is.
         user_id: Whose session it is.
         on_frame: Takes every frame after the welcome.
+        on_welcome: Takes the welcome, before any frame after it.
         cursor: Where to go on.
         is_narrow: Whether the systems on both sides keep little for a client that does not read: over loopback, where
             segments are large, they would keep megabytes.
@@ -140,7 +151,7 @@ async def light_client(
     try:
         async with asyncio.timeout(_OPENED_S):
             await loop.sock_connect(connected, ("127.0.0.1", stack.ws_port))
-            _, client = await loop.create_connection(lambda: LightClient(hello, on_frame), sock=connected)
+            _, client = await loop.create_connection(lambda: LightClient(hello, on_frame, on_welcome), sock=connected)
             await client.welcome
     except BaseException:
         connected.close()

@@ -34,12 +34,22 @@ class Child(asyncio.SubprocessProtocol):
     _transport: asyncio.SubprocessTransport
 
     def __init__(self, name: str) -> None:
-        self.output = ""
         self._name = name
+        self._written: list[str] = []
         self._begun = b""
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         self._exited = asyncio.Event()
         self._silent = asyncio.Event()
+
+    @property
+    def output(self) -> str:
+        """Gives all that it has written."""
+        return "".join(self._written)
+
+    @property
+    def pid(self) -> int:
+        """Gives the id of the process."""
+        return self._transport.get_pid()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps what the process is held by."""
@@ -52,7 +62,7 @@ class Child(asyncio.SubprocessProtocol):
         for line in lines:
             text = line.decode() + "\n"
             sys.stderr.write(f"{self._name}: {text}")
-            self.output += text
+            self._written.append(text)
             self._lines.put_nowait(text)
 
     def process_exited(self) -> None:

@@ -92,7 +92,7 @@ class Stack:
 
     @asynccontextmanager
     async def gateway(self, **settings: object) -> AsyncIterator[Child]:
-        """Runs `carillon gateway`, ready when entered."""
+        """Runs `carillon gateway`, ready when entered; settings are those that are not as ever."""
         async with start(
             "gateway",
             mongodb_uri=self.mongodb_uri,

@@ -108,7 +108,6 @@ async def test_a_stalled_client_costs_the_others_nothing(mongodb_uri: str) -> No
         user_id = USERS[0]
         back = Shown()
         stalled = await opened.enter_async_context(light_client(stack, user_id, back.take, is_narrow=True))
-        back.begin(await stalled.welcome)
         stalled.stall()
 
         load = Load(backend, make_request, per_s=SENDS_PER_S, count=MOST_SENDS)
@@ -121,10 +120,10 @@ async def test_a_stalled_client_costs_the_others_nothing(mongodb_uri: str) -> No
             sys.stderr.write(f"closed after {len(load.acknowledged)} sends at {load.rate:.0f}/s: {end}\n")
 
             cursor = (await stalled.welcome)["cursor"]
-            again = await opened.enter_async_context(light_client(stack, user_id, back.take, cursor=cursor))
-            welcome = await again.welcome
-            assert welcome["resume"] == "full"
-            back.begin(welcome)
+            again = await opened.enter_async_context(
+                light_client(stack, user_id, back.take, on_welcome=back.begin, cursor=cursor)
+            )
+            assert (await again.welcome)["resume"] == "full"
             await load.more(SENDS_PER_S)
             load.stop()
             await sending

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from gateway.closes import CloseCode
 from gateway.settings import GatewaySettings
 from services.kernel.process import SettingsError
 from services.kernel.server import PortTakenError
+from tests.contract.gateway.world import ANSWER_S, HANDSHAKE
 from tests.contract.services.world import MASTER_KEY_TEXT
 
 if TYPE_CHECKING:
@@ -88,6 +90,14 @@ async def test_a_wrong_path_or_subprotocol_is_refused_with_what_is_right(
     assert text in caught.value.response.body.decode()
 
 
+@pytest.mark.parametrize("target", ["//[", "//[/v1/inbox", "//a]b", "http://[x/v1/inbox"])
+async def test_a_path_that_no_url_can_have_is_a_wrong_path(start: Start, target: str) -> None:
+    """It is no failure of the gateway, whatever a parser of URLs makes of it."""
+    async with start() as world, world.raw(HANDSHAKE.replace("/v1/inbox", target)) as (reader, _):
+        async with asyncio.timeout(ANSWER_S):
+            assert await reader.readline() == b"HTTP/1.1 404 Not Found\r\n"
+
+
 async def test_a_stop_closes_all_sessions(start: Start) -> None:
     """With and without a hello, a connection learns that the gateway goes away."""
     async with start() as world, world.tab("anna") as tab, world.connect() as silent:
@@ -149,3 +159,17 @@ async def test_a_gateway_with_another_master_key_says_so(start: Start, lines: li
 
     (line,) = [line for line in lines if line["event"] == "master_keys_differ"]
     assert "CARILLON_MASTER_KEY" in line["problem"]
+
+
+async def test_a_defect_ends_its_session_alone_and_is_in_the_log(start: Start, lines: list[Any]) -> None:
+    """What nobody foresaw, as an answer of services from the future, is logged as a failure, and others go on."""
+    async with start() as world, world.tab("anna") as other, world.connect() as tab:
+        world.inbox.resume = 99
+        await tab.hello("anna")
+
+        assert await tab.closed() == 1011
+        await other.send(type="ping")
+        assert await other.receive() == {"type": "pong"}
+
+    (failed,) = [line for line in lines if line["event"] == "session_failed"]
+    assert failed["log_level"] == "error"

@@ -80,6 +80,9 @@ class FakeInbox(inbox_pb2_grpc.InboxServicer):
         self.error: DomainError | None = None
         """What every list and mark fails with; None: they pass."""
 
+        self.resume: Any = inbox_pb2.INBOX_RESUME_SNAPSHOT
+        """What every welcome says that it is."""
+
         self.secrets = [SECRET]
         self.cursors = CursorSigner(MASTER_KEY)
         self.asked = Gate()
@@ -105,7 +108,7 @@ class FakeInbox(inbox_pb2_grpc.InboxServicer):
         position, documents = await self._read(request.user_id, int(request.min_position, 16))
         await self.after_read.pass_through()
         welcome = inbox_pb2.InboxWelcome(
-            resume=inbox_pb2.INBOX_RESUME_SNAPSHOT,
+            resume=self.resume,
             items=[_item(document) for document in documents[: request.limit]],
             unread_count=sum(document["inapp"]["unread"] for document in documents),
         )

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.closes import CloseCode
@@ -27,6 +27,9 @@ from gateway.requests import ListItems, RenewToken
 from services.kernel.tokens import read_token
 from services.live.changes import Event, Retracted, coalesce
 from tests.tokens import mint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -339,28 +342,46 @@ def test_a_renewal_into_what_was_revoked_meanwhile_is_refused() -> None:
 @given(st.lists(st.text() | st.binary() | st.just(HELLO), max_size=6))
 def test_no_text_and_no_bytes_make_it_raise(frames: list[str | bytes]) -> None:
     """Whatever comes in, only actions come out."""
-    _feed_all(frames)
+    _feed_all(frames, InboxProtocol())
 
 
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
+_INNER_NAMES = st.sampled_from(
+    [
+        *("time", "view", "filter", "unread", "tags", "categories", "sections", "notification_ids"),
+        *("notification_id", "sub_notification_id", "channel", "delivery_option"),
+    ]
+)
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_INNER_NAMES, inner, max_size=2),
+    max_leaves=4,
 )
-_TYPES = st.sampled_from(["hello", "ping", "list", "mark", "renew", "nope"])
-_NAMES = st.sampled_from(
-    ["client_id", "user_id", "user_hash", "limit", "cursor", "ref", "token", "ids", "until", "set", "filter", "other"]
-)
+_TOKEN = mint("secret" * 8, "dev", "u1", now=NOW)
+_FRAMES: list[tuple[dict[str, Any], str]] = [
+    (json.loads(HELLO), "client_id user_id user_hash token limit cursor type"),
+    ({"type": "hello", "token": _TOKEN}, "client_id user_id user_hash token"),
+    ({"type": "ping"}, "ref"),
+    ({"type": "list", "ref": "7"}, "ref limit page_token before_time view filter"),
+    ({"type": "mark", "ref": "7", "ids": ["a"]}, "ref ids until set clear reply"),
+    ({"type": "mark", "ref": "7"}, "ids until"),
+    ({"type": "renew", "ref": "7", "token": _TOKEN}, "ref token"),
+    ({"type": "get_preferences", "ref": "7"}, "ref limit page_token scope"),
+    ({"type": "patch_preferences", "ref": "7"}, "ref preferences"),
+    ({"type": "delete_preferences", "ref": "7", "notification_id": "n"}, "ref notification_id sub_notification_id"),
+]
+_FIELDS = st.sampled_from([(body, name) for body, names in _FRAMES for name in names.split()])
+_BODIES = st.builds(lambda field, value: field[0] | {field[1]: value}, _FIELDS, _JSON)
 
 
-@given(st.lists(st.tuples(_TYPES, st.dictionaries(_NAMES, _JSON)), max_size=5))
-def test_no_object_makes_it_raise(bodies: list[tuple[str, dict[str, Any]]]) -> None:
-    """Whatever the fields of a frame hold, it is opened, answered, or refused."""
-    _feed_all([json.dumps({"type": kind, **body}) for kind, body in bodies])
+@settings(deadline=None, max_examples=500)
+@given(st.lists(_BODIES, max_size=5), st.booleans())
+def test_no_object_makes_it_raise(bodies: list[dict[str, Any]], is_live: bool) -> None:
+    """Whatever a field of a frame holds, it is opened, asked, answered, or refused."""
+    _feed_all(map(json.dumps, bodies), _live() if is_live else InboxProtocol())
 
 
-def _feed_all(frames: list[str | bytes]) -> None:
-    protocol = InboxProtocol()
+def _feed_all(frames: Iterable[str | bytes], protocol: InboxProtocol) -> None:
     for frame in frames:
         was_closed = protocol.state is State.CLOSED
         actions = protocol.receive(frame)
