@@ -379,8 +379,7 @@ async def test_frames_end_their_own_session_at_most(mongodb_uri: str, capsys: py
     assert lines_that_fail(services) == []
     assert grown < MAX_GROWTH
     missed = BAD_FRAMES - {answer.removeprefix("error ") for answer in attack.answers}
-    # The library is before us with 1009.
-    assert missed == {"TOO_LARGE"}
+    assert missed == set()
 
 
 @pytest.mark.asyncio(loop_scope="session")
