@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 
 # Narrows `make test`, and hands options to pytest: make test T="tests/unit -k plan".
 T ?=
-# Options of `make bench`: make bench B="--rounds 3".
+# Options of the benchmarks: make bench-send B="--rounds 3".
 B ?=
 # Options of `make resume`: make resume R="--events 1000 --seed 7".
 R ?=
@@ -111,9 +111,17 @@ explain: install ## Show what every query costs on 200,000 messages
 	PYTHONPATH=. python -m tests.contract.indexes
 
 .PHONY: bench
-bench: install ## Measure Send against a server that does nothing; B=--profile shows where the time goes
+bench: bench-send bench-live ## Measure all; B="--rounds 3" is quicker
+
+.PHONY: bench-send
+bench-send: install ## Measure Send against a server that does nothing; B=--profile shows where the time goes
 	@.ci/bootstrap packages libcurl4
 	PYTHONPATH=.:protos/gen python -m tests.bench.send $(B)
+
+.PHONY: bench-live
+bench-live: install ## Measure how soon events arrive, beside a stalled client and without, and what they cost
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=.:protos/gen python -m tests.bench.live $(B)
 
 .PHONY: resume
 resume: install ## Kill and cut for as long as 100,000 changes take, and compare all clients; R="--events N --seed N"

@@ -10,9 +10,8 @@ from gateway.http.app import create_app, serve_http
 from gateway.server import serve_websockets
 from gateway.services_client import ServicesClient
 from gateway.session import Limits, Session
-from services.kernel.crypto import parse_master_key
+from services.kernel.clock import utc_now
 from services.kernel.cursors import CursorSigner
-from services.kernel.process import SettingsError
 from services.live.feed import Feed, open_feed_client
 from services.live.hub import Hub
 
@@ -48,7 +47,7 @@ async def run_gateway(
     dev: DevAccess | None = None,
     on_ready: Callable[[Gateway], None] = lambda _: None,
 ) -> None:
-    """Runs the gateway until ``stop`` is set, then closes all sessions.
+    """Runs the gateway until ``stop`` is set, then tells all sessions to come back.
 
     Args:
         settings: Its settings.
@@ -60,41 +59,56 @@ async def run_gateway(
         SettingsError: If it is not told where MongoDB is, or not the master key.
         PortTakenError: If it cannot listen where it should.
     """
-    if settings.mongodb_uri is None:
-        raise SettingsError("CARILLON_MONGODB_URI is not set; set it, or run `carillon dev`, which has its own MongoDB")
-
-    if settings.master_key is None:
-        raise SettingsError("CARILLON_MASTER_KEY is not set; give the gateway the one that the services have")
-
-    cursors = CursorSigner(parse_master_key(settings.master_key.get_secret_value()))
+    mongodb_uri, master_key = settings.require_mongodb_uri(), settings.require_master_key()
     limits = Limits(
         hello_timeout_s=settings.hello_timeout_s,
         outbox_frames=settings.outbox_frames,
         outbox_bytes=settings.outbox_bytes,
         close_timeout_s=settings.close_timeout_s,
+        frames_per_s=settings.frames_per_s,
+        frames_burst=settings.frames_burst,
+        ping_interval_s=settings.ping_interval_s,
+        ping_timeout_s=settings.ping_timeout_s,
     )
     async with (
-        open_feed_client(settings.mongodb_uri.get_secret_value()) as client,
-        ServicesClient(settings.services_url, cursors) as services,
+        open_feed_client(mongodb_uri) as client,
+        ServicesClient(settings.services_url, CursorSigner(master_key)) as services,
     ):
         hub = Hub(max_sessions_per_user=settings.max_sessions_per_user)
         feed = Feed(client.get_default_database(DEFAULT_DATABASE), hub, silence_s=settings.feed_silence_s)
 
         def make_session(socket: ServerConnection) -> Session:
-            return Session(socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits)
+            return Session(
+                socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits, clock=utc_now
+            )
 
         websockets = serve_websockets(
-            make_session, host=settings.host, port=settings.ws_port, is_healthy=feed.live.is_set
+            make_session,
+            host=settings.host,
+            port=settings.ws_port,
+            is_healthy=feed.live.is_set,
+            limits=limits,
+            allowed_origins=settings.allowed_origins,
+            max_connections=settings.max_connections,
+            reuse_port=settings.reuse_port,
         )
         # The server outside of the tasks: a port that is taken is then one plain error, not a group of them.
-        async with websockets as ws_port, asyncio.TaskGroup() as tasks:
+        async with websockets as sockets, asyncio.TaskGroup() as tasks:
             following = tasks.create_task(feed.run(), name="feed")
             listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            http = create_app(ws_port=ws_port, dev=dev)
+            stop_http = asyncio.Event()
             serving = serve_http(
-                http, host=settings.host, port=settings.http_port, stop=stop, on_ready=listening.set_result
+                create_app(ws_port=sockets.port, dev=dev, is_stopping=stop.is_set),
+                host=settings.host,
+                port=settings.http_port,
+                stop=stop_http,
+                reuse_port=settings.reuse_port,
+                on_ready=listening.set_result,
             )
             tasks.create_task(serving, name="http")
-            on_ready(Gateway(ws_port, await listening, feed))
+            on_ready(Gateway(sockets.port, await listening, feed))
             await stop.wait()
+            # Events and HTTP go on for those who wait for their close.
+            await sockets.drain(settings.drain_s)
+            stop_http.set()
             following.cancel()

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from carillon.v1 import inbox_pb2
-from gateway.items import item_from_proto
+from carillon.v1 import channel_pb2, inbox_pb2, preferences_pb2
+from gateway.items import iso, item_from_proto
 from services.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
-    from gateway.requests import Filter, ListItems, MarkItems
+    from collections.abc import Iterable
+
+    from gateway.requests import (
+        DeletePreferences,
+        Filter,
+        GetPreferences,
+        ListItems,
+        MarkItems,
+        PatchPreferences,
+        Preference,
+        RenewToken,
+    )
 
 # What a frame calls otherwise than the proto.
 _FRAME_PATHS = {"page_size": "limit", "items": "ids", "items.ids": "ids", "set_marks": "set", "clear_marks": "clear"}
@@ -59,6 +70,59 @@ def mark_result(answer: inbox_pb2.MarkInboxResponse) -> dict[str, Any]:
     return {"changed_count": answer.changed_count, "unread_count": answer.unread_count}
 
 
+def renew_result(answer: inbox_pb2.CountUnreadResponse, request: RenewToken) -> dict[str, Any]:
+    """Gives until when a new token lets the session last."""
+    return {"unread_count": answer.unread_count, "expire_time": iso(request.token.expire_time)}
+
+
+def get_preferences_to_proto(request: GetPreferences, user_id: str) -> preferences_pb2.GetPreferencesRequest:
+    """Gives what GetPreferences takes."""
+    return preferences_pb2.GetPreferencesRequest(
+        user_id=user_id,
+        scope=preferences_pb2.PreferenceScope.Value(f"PREFERENCE_SCOPE_{request.scope or 'UNSPECIFIED'}"),
+        page_size=request.limit,
+        page_token=request.page_token,
+    )
+
+
+def get_preferences_result(answer: preferences_pb2.GetPreferencesResponse) -> dict[str, Any]:
+    """Gives all choices of a user, and a page of what they come to."""
+    return {
+        **preferences_result(answer.preferences),
+        "notifications": [_notification(one) for one in answer.notifications],
+        "next_page_token": answer.next_page_token,
+    }
+
+
+def patch_preferences_to_proto(request: PatchPreferences, user_id: str) -> preferences_pb2.PatchPreferencesRequest:
+    """Gives what PatchPreferences takes."""
+    return preferences_pb2.PatchPreferencesRequest(user_id=user_id, preferences=map(_preference, request.preferences))
+
+
+def delete_preferences_to_proto(request: DeletePreferences, user_id: str) -> preferences_pb2.DeletePreferencesRequest:
+    """Gives what DeletePreferences takes."""
+    return preferences_pb2.DeletePreferencesRequest(
+        user_id=user_id,
+        notification_id=request.notification_id,
+        sub_notification_id=request.sub_notification_id,
+    )
+
+
+def preferences_result(preferences: Iterable[preferences_pb2.Preference]) -> dict[str, Any]:
+    """Gives all choices of a user."""
+    return {
+        "preferences": [
+            _present(
+                notification_id=one.notification_id,
+                channel=_channel_name(one.channel) if one.channel else "",
+                sub_notification_id=one.sub_notification_id,
+                delivery_option=_option_name(one.delivery_option),
+            )
+            for one in preferences
+        ]
+    }
+
+
 def frame_path(path: str) -> str:
     """Gives the field of a frame that a path of the proto stands for."""
     name, bracket, rest = path.partition("[")
@@ -73,6 +137,54 @@ def _filter(narrowed: Filter) -> inbox_pb2.InboxFilter:
         sections=narrowed.sections,
         tags=narrowed.tags,
     )
+
+
+def _preference(preference: Preference) -> preferences_pb2.Preference:
+    return preferences_pb2.Preference(
+        notification_id=preference.notification_id,
+        channel=channel_pb2.Channel.Value(f"CHANNEL_{preference.channel or 'UNSPECIFIED'}"),
+        sub_notification_id=preference.sub_notification_id,
+        delivery_option=channel_pb2.DeliveryOption.Value(f"DELIVERY_OPTION_{preference.delivery_option}"),
+    )
+
+
+def _notification(one: preferences_pb2.NotificationPreference) -> dict[str, Any]:
+    return _present(
+        notification_id=one.notification_id,
+        title=one.title,
+        section=one.section,
+        category=one.category,
+        channels=_channels(one.channels),
+        sub_notifications=[
+            _present(sub_notification_id=part.sub_notification_id, title=part.title, channels=_channels(part.channels))
+            for part in one.sub_notifications
+        ],
+    )
+
+
+def _channels(channels: Iterable[preferences_pb2.ChannelPreference]) -> list[dict[str, Any]]:
+    return [
+        {
+            "channel": _channel_name(one.channel),
+            "delivery_option": _option_name(one.delivery_option),
+            "chosen": one.chosen,
+            "default_delivery_option": _option_name(one.default_delivery_option),
+            "offered_delivery_options": [_option_name(option) for option in one.offered_delivery_options],
+        }
+        for one in channels
+    ]
+
+
+def _present(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value}
+
+
+def _channel_name(number: Any) -> str:
+    return channel_pb2.Channel.Name(number).removeprefix("CHANNEL_")
+
+
+def _option_name(number: Any) -> str:
+    return channel_pb2.DeliveryOption.Name(number).removeprefix("DELIVERY_OPTION_")
 
 
 def _view(name: str) -> Any:

@@ -30,10 +30,10 @@ def body_of(event: Event) -> dict[str, Any]:
     match event.what:
         case Created(document):
             told: dict[str, Any] = {"type": "created", "item": items.item_from_document(document)}
-        case Updated(ids, position, values, removed):
+        case Updated(ids, positions, values, removed):
             changed = {name: items.field_value(name, value) for name, value in values.items()}
-            rev = position_to_text(position)
-            told = {"type": "updated", "ids": list(ids), "rev": rev, "set": changed, "unset": list(removed)}
+            revs = [position_to_text(position) for position in positions]
+            told = {"type": "updated", "ids": list(ids), "revs": revs, "set": changed, "unset": list(removed)}
         case Retracted(ids):
             told = {"type": "retracted", "ids": list(ids)}
         case PreferencesChanged():

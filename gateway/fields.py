@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.kernel import validation
 from services.kernel.errors import InvalidArgument
+from services.kernel.tokens import MAX_TOKEN_BYTES, TokenCredentials, TokenMalformedError, read_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -96,9 +97,9 @@ def names(body: Body, name: str, known: Collection[str]) -> tuple[str, ...]:
     return given
 
 
-def choice(body: Body, name: str, known: Collection[str], *, path: str = "") -> str:
+def choice(body: Body, name: str, known: Collection[str], *, required: bool = False, path: str = "") -> str:
     """Reads one of the names that are known; absent is empty."""
-    value = text(body, name, max_bytes=128, path=path)
+    value = text(body, name, max_bytes=128, required=required, path=path)
     if value and value not in known:
         raise invalid(path or name, f"must be one of {', '.join(known)}")
     return value
@@ -133,6 +134,28 @@ def inner(body: Body, name: str, *, path: str = "") -> Body | None:
     if value is not None and not isinstance(value, dict):
         raise invalid(path or name, "must be an object")
     return value
+
+
+def token(body: Body) -> TokenCredentials:
+    """Reads a user token, and believes what it says; the services do not."""
+    value = text(body, "token", max_bytes=MAX_TOKEN_BYTES, required=True)
+    try:
+        return read_token(value)
+    except TokenMalformedError as error:
+        raise FrameError("INVALID_FIELD", str(error), field="token") from None
+
+
+def inners(body: Body, name: str, *, most: int) -> list[Body]:
+    """Reads a list of objects; absent is empty."""
+    values = body.get(name)
+    if values is None:
+        return []
+    if not isinstance(values, list) or len(values) > most:
+        raise invalid(name, f"must be a list of at most {most}")
+    for index, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise invalid(f"{name}[{index}]", "must be an object")
+    return values
 
 
 def invalid(field: str, problem: str) -> FrameError:

@@ -18,26 +18,30 @@ from services.kernel import validation
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from services.kernel.tokens import TokenCredentials
+
 MAX_FRAME_BYTES = 16 * 1024
 MAX_LIMIT = 500
 DEFAULT_LIMIT = 50
 MAX_CURSOR_BYTES = 512
 MAX_HASH_BYTES = 128
 
-# The credentials go on as client_id:user_id:user_hash. Only the middle one may hold a colon; with one in another, the
-# services would check somebody else than the gateway subscribes.
+# With a hash the credentials go on as client_id:user_id:user_hash. Only the middle one may hold a colon; with one in
+# another, the services would check somebody else than the gateway subscribes.
 _HASH = re.compile(r"[A-Za-z0-9+/_=-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Opens a session; the credentials are not checked yet."""
+    """Opens a session, by a hash or by a token; the credentials are not checked yet."""
 
     client_id: str
     user_id: str
-    user_hash: str = field(repr=False)
+    user_hash: str = field(default="", repr=False)
     limit: int = DEFAULT_LIMIT
     cursor: str = ""
+    token: TokenCredentials | None = None
+    """Stands in for the hash, and says the same client_id and user_id as the hello."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,11 @@ def _parse_object(data: str | bytes) -> dict[str, Any]:
 
 
 def _hello(body: dict[str, Any]) -> Hello:
-    if "token" in body:
-        message = "user tokens are not supported yet; send user_hash"
-        raise FrameError("TOKEN_NOT_SUPPORTED_YET", message, field="token")
+    limit = fields.count(body, "limit", default=DEFAULT_LIMIT, most=MAX_LIMIT)
+    cursor = fields.text(body, "cursor", max_bytes=MAX_CURSOR_BYTES)
+    if body.get("token") is not None:
+        token = _own_token(body)
+        return Hello(token.client_id, token.user_id, limit=limit, cursor=cursor, token=token)
 
     client_id = fields.text(body, "client_id", max_bytes=validation.MAX_ID_BYTES, required=True)
     if ":" in client_id:
@@ -110,9 +116,20 @@ def _hello(body: dict[str, Any]) -> Hello:
         client_id=client_id,
         user_id=fields.checked("user_id", validation.user_id, user_id),
         user_hash=user_hash,
-        limit=fields.count(body, "limit", default=DEFAULT_LIMIT, most=MAX_LIMIT),
-        cursor=fields.text(body, "cursor", max_bytes=MAX_CURSOR_BYTES),
+        limit=limit,
+        cursor=cursor,
     )
+
+
+def _own_token(body: dict[str, Any]) -> TokenCredentials:
+    """Reads the token of a hello, which must say the same as what stands beside it."""
+    if body.get("user_hash") is not None:
+        raise fields.invalid("token", "must be given, or user_hash, and not both")
+    token = fields.token(body)
+    for name, said in (("client_id", token.client_id), ("user_id", token.user_id)):
+        if body.get(name) not in (None, said):
+            raise fields.invalid(name, "must be that of the token, or left out")
+    return token
 
 
 def _ping(body: dict[str, Any]) -> Ping:
@@ -124,4 +141,8 @@ _READERS: dict[str, Callable[[dict[str, Any]], Frame]] = {
     "ping": _ping,
     "list": requests.read_list,
     "mark": requests.read_mark,
+    "renew": requests.read_renew,
+    "get_preferences": requests.read_get_preferences,
+    "patch_preferences": requests.read_patch_preferences,
+    "delete_preferences": requests.read_delete_preferences,
 }

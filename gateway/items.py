@@ -87,12 +87,13 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _iso(time: datetime) -> str:
+def iso(time: datetime) -> str:
+    """Gives a time as frames have it: UTC with milliseconds."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _proto_time(time: ProtoTimestamp) -> str:
-    return _iso(time.ToDatetime(tzinfo=UTC))
+    return iso(time.ToDatetime(tzinfo=UTC))
 
 
 def _actions(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -100,12 +101,12 @@ def _actions(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def _replies(replies: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    return [{"time": _iso(reply["time"]), "text": reply["text"]} for reply in replies]
+    return [{"time": iso(reply["time"]), "text": reply["text"]} for reply in replies]
 
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys((*_PLAIN, *_CONTENT, "priority"), _same),
-    **dict.fromkeys(_TIMES, _iso),
+    **dict.fromkeys(_TIMES, iso),
     "actions": _actions,
     "tags": list,
     "replies": _replies,

@@ -6,14 +6,18 @@ The shell (session.py) carries the actions out, in their order. No method raises
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gateway import frames
 from gateway.closes import CloseCode
 from gateway.events import frame_of
-from gateway.fields import FrameError
+from gateway.fields import FrameError, invalid
 from gateway.frames import Hello, Ping
+from gateway.items import iso
+from gateway.rate import TokenBucket
+from gateway.requests import RenewToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 MAX_STRIKES = 3
 MAX_BUFFERED_EVENTS = 256
 MAX_REQUESTS = 8
+FRAMES_PER_S = 20.0
+FRAMES_BURST = 100
 
 
 class State(enum.Enum):
@@ -58,10 +64,20 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the services for whom hello named, beside everything else; answer by ``answer``, ``refuse`` or ``fail``."""
+    """Ask the services for whom hello named, beside everything else.
+
+    Answered by ``answer`` (``renew`` for a RenewToken, with this hello), ``refuse``, or ``reject`` with this hello.
+    """
 
     hello: Hello
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Call ``expire_token`` at a time, in place of any that was said before."""
+
+    time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +87,7 @@ class Close:
     code: CloseCode
 
 
-Action = Send | Open | Ask | Close
+Action = Send | Open | Ask | Until | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +111,35 @@ class Welcome:
     cause: str = ""
     """Why it is a snapshot; empty: it is none."""
 
+    next_page_token: str = ""
+    """By which a list goes on after the items of a snapshot; empty: these are all."""
+
 
 class InboxProtocol:
-    """The state of one session."""
+    """The state of one session.
 
-    def __init__(self) -> None:
+    Args:
+        frames_per_s: How many frames a client may send in the long run.
+        frames_burst: How many it may send at once.
+    """
+
+    def __init__(self, *, frames_per_s: float = FRAMES_PER_S, frames_burst: int = FRAMES_BURST) -> None:
         self.state = State.AWAIT_HELLO
         self._hello: Hello | None = None
+        self._rate = TokenBucket(per_s=frames_per_s, burst=frames_burst)
         self._strikes = 0
         self._asked = 0
         self._welcome: Welcome | None = None
         self._buffer: list[Event] = []
+        self._not_before = datetime.min.replace(tzinfo=UTC)
 
-    def receive(self, data: str | bytes) -> list[Action]:
-        """Takes a frame of the client."""
+    def receive(self, data: str | bytes, now: float = 0.0) -> list[Action]:
+        """Takes a frame of the client, at ``now`` seconds of a clock that does not go back."""
         if self.state is State.CLOSED:
             return []
+        # Before it is read, as what cannot be read costs too.
+        if not self._rate.take(now):
+            return self.fail(CloseCode.TOO_FAST)
 
         try:
             frame = frames.parse(data)
@@ -118,11 +147,13 @@ class InboxProtocol:
                 return self._open(frame)
             if self.state is State.AWAIT_HELLO:
                 raise FrameError("HELLO_EXPECTED", "the first frame must be hello", ref=frame.ref)
-            if isinstance(frame, Ping):
-                return [_send({"type": "pong"} | ({"ref": frame.ref} if frame.ref else {}))]
-            return self._ask(frame)
+            actions = self._pong(frame) if isinstance(frame, Ping) else self._ask(frame)
         except FrameError as error:
             return self._strike(error)
+
+        # In a row: a tab that is open for a month may slip now and then.
+        self._strikes = 0
+        return actions
 
     def answer(self, ref: str, result: Mapping[str, Any]) -> list[Action]:
         """Takes what the services answered to a request."""
@@ -132,10 +163,31 @@ class InboxProtocol:
         """Takes why a request has no result; the session goes on."""
         return self._answered(error.body() | {"ref": ref})
 
+    def renew(self, hello: Hello, ref: str, result: Mapping[str, Any]) -> list[Action]:
+        """Takes that the services accept a new token: it is what is asked with from now on, until it is over."""
+        if self._is_revoked(hello):
+            return self.refuse(ref, FrameError("TOKEN_REVOKED", "the user token was revoked", field="token"))
+        actions = self.answer(ref, result)
+        if self.state is not State.CLOSED:
+            self._hello = hello
+            actions += _end_of(hello)
+        return actions
+
+    def reject(self, hello: Hello, ref: str, code: CloseCode) -> list[Action]:
+        """Takes that the services do not accept whom a request was asked for; the session ends.
+
+        Not so where it has renewed its token since: then the request may be sent again.
+        """
+        if hello is not self._hello:
+            return self.refuse(ref, FrameError("UNAVAILABLE", "the token was renewed meanwhile; ask again"))
+        return self.fail(code)
+
     def welcome(self, welcome: Welcome) -> list[Action]:
         """Takes the state that was read, and follows with the events that it does not hold."""
-        if self.state is not State.OPENING:
+        if self.state is not State.OPENING or self._hello is None:
             return []
+        if self._is_revoked(self._hello):
+            return self.fail(CloseCode.TOKEN_REVOKED)
 
         self.state = State.LIVE
         self._welcome = welcome
@@ -145,9 +197,11 @@ class InboxProtocol:
             **({"cause": welcome.cause} if welcome.cause else {}),
             "unread_count": welcome.unread_count,
             "items": welcome.items,
+            **({"next_page_token": welcome.next_page_token} if welcome.next_page_token else {}),
+            **({"expire_time": iso(self._hello.token.expire_time)} if self._hello.token else {}),
             "cursor": welcome.cursor_at(welcome.position),
         }
-        actions: list[Action] = [_send(body)]
+        actions: list[Action] = [_send(body), *_end_of(self._hello)]
         for event in self._buffer:
             actions += self.push(event)
 
@@ -167,6 +221,21 @@ class InboxProtocol:
 
         self._buffer.append(event)
         return []
+
+    def revoke(self, not_before: datetime) -> list[Action]:
+        """Takes that tokens of the user from before a time are revoked: a session that has such a one ends.
+
+        Before the welcome it is kept, as events are: whose session it is, only the services can say. It is kept after
+        that too, for a token that they accepted just before.
+        """
+        self._not_before = max(self._not_before, not_before)
+        if self.state is State.LIVE and self._hello and self._is_revoked(self._hello):
+            return self.fail(CloseCode.TOKEN_REVOKED)
+        return []
+
+    def expire_token(self) -> list[Action]:
+        """Ends the session, as its token is over; called at the time of the last ``Until``."""
+        return self.fail(CloseCode.TOKEN_EXPIRED)
 
     def fail(self, code: CloseCode, error: FrameError | None = None) -> list[Action]:
         """Ends the session, with an error frame where the client can learn something from it."""
@@ -189,16 +258,24 @@ class InboxProtocol:
         self._hello = hello
         return [Open(hello)]
 
+    def _pong(self, ping: Ping) -> list[Action]:
+        return [_send({"type": "pong"} | ({"ref": ping.ref} if ping.ref else {}))]
+
     def _ask(self, request: Request) -> list[Action]:
         if self._hello is None or self.state is not State.LIVE:
             raise FrameError("WELCOME_EXPECTED", "wait for the welcome before asking for anything", ref=request.ref)
+
+        hello = _renewed(self._hello, request) if isinstance(request, RenewToken) else self._hello
         if self._asked >= MAX_REQUESTS:
             # No strike: a client that is merely quick may ask again.
             message = f"at most {MAX_REQUESTS} requests may wait for their answers"
             return [_send(FrameError("TOO_MANY_REQUESTS", message, ref=request.ref).body())]
 
         self._asked += 1
-        return [Ask(self._hello, request)]
+        return [Ask(hello, request)]
+
+    def _is_revoked(self, hello: Hello) -> bool:
+        return hello.token is not None and hello.token.token_time < self._not_before
 
     def _answered(self, body: Mapping[str, Any]) -> list[Action]:
         self._asked -= 1
@@ -209,6 +286,20 @@ class InboxProtocol:
         if self.state is State.AWAIT_HELLO or self._strikes >= MAX_STRIKES:
             return self.fail(CloseCode.BAD_FRAME, error)
         return [_send(error.body())]
+
+
+def _renewed(hello: Hello, request: RenewToken) -> Hello:
+    """Gives the hello with another token; raises FrameError where that is somebody else's."""
+    token = request.token
+    if (token.client_id, token.user_id) != (hello.client_id, hello.user_id):
+        error = invalid("token", "must be of the user of this session; connect again for another one")
+        error.ref = request.ref
+        raise error
+    return replace(hello, user_hash="", token=token)
+
+
+def _end_of(hello: Hello) -> list[Action]:
+    return [Until(hello.token.expire_time)] if hello.token else []
 
 
 def _send(body: Mapping[str, Any]) -> Send:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway import fields
+from services.kernel.vocabulary import Channel, DeliveryOption
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.fields import Body
+    from services.kernel.tokens import TokenCredentials
 
 MAX_REF_BYTES = 64
 MAX_LIST_LIMIT = 100
@@ -18,11 +20,16 @@ DEFAULT_LIST_LIMIT = 50
 MAX_IDS = 1000
 MAX_ID_BYTES = 128
 MAX_REPLY_BYTES = 4096
+MAX_PREFERENCES = 1000
 _MAX_FILTER_VALUES = 100
 _MAX_TOKEN_BYTES = 4096
 
 VIEWS = ("INBOX", "ARCHIVE", "ALL")
 MARKS = ("SEEN", "OPENED", "CLICKED", "ARCHIVED", "FIRST_ACTION", "SECOND_ACTION")
+CHANNELS = tuple(map(str, Channel))
+# ON is what the definition has for who says no more than yes.
+DELIVERY_OPTIONS = (*map(str, DeliveryOption), "ON")
+SCOPES = ("ALL", "RECEIVED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,52 @@ class MarkItems:
     reply: str = field(default="", repr=False)
 
 
-Request = ListItems | MarkItems
+@dataclass(frozen=True, slots=True)
+class RenewToken:
+    """Hands in a new user token, for the same user."""
+
+    ref: str
+    token: TokenCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """One choice: when a notification, or a part of it, reaches the user, on one channel or on all."""
+
+    notification_id: str
+    delivery_option: str
+    channel: str = ""
+    sub_notification_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GetPreferences:
+    """Asks for all choices, and a page of what they come to."""
+
+    ref: str
+    limit: int = DEFAULT_LIST_LIMIT
+    page_token: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPreferences:
+    """Asks to add or change choices."""
+
+    ref: str
+    preferences: tuple[Preference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePreferences:
+    """Asks to forget the choices for a notification, or for one part of it."""
+
+    ref: str
+    notification_id: str
+    sub_notification_id: str = ""
+
+
+Request = ListItems | MarkItems | GetPreferences | PatchPreferences | DeletePreferences | RenewToken
 
 
 def read_list(body: Body) -> ListItems:
@@ -98,6 +150,39 @@ def read_mark(body: Body) -> MarkItems:
     )
 
 
+def read_renew(body: Body) -> RenewToken:
+    """Reads a ``renew`` frame; raises FrameError."""
+    return RenewToken(_ref(body), fields.token(body))
+
+
+def read_get_preferences(body: Body) -> GetPreferences:
+    """Reads a ``get_preferences`` frame; raises FrameError."""
+    return GetPreferences(
+        ref=_ref(body),
+        limit=fields.count(body, "limit", default=DEFAULT_LIST_LIMIT, most=MAX_LIST_LIMIT),
+        page_token=fields.text(body, "page_token", max_bytes=_MAX_TOKEN_BYTES),
+        scope=fields.choice(body, "scope", SCOPES),
+    )
+
+
+def read_patch_preferences(body: Body) -> PatchPreferences:
+    """Reads a ``patch_preferences`` frame; raises FrameError."""
+    given = fields.inners(body, "preferences", most=MAX_PREFERENCES)
+    return PatchPreferences(
+        ref=_ref(body),
+        preferences=tuple(_preference(one, f"preferences[{index}]") for index, one in enumerate(given)),
+    )
+
+
+def read_delete_preferences(body: Body) -> DeletePreferences:
+    """Reads a ``delete_preferences`` frame; raises FrameError."""
+    return DeletePreferences(
+        ref=_ref(body),
+        notification_id=fields.text(body, "notification_id", max_bytes=MAX_ID_BYTES, required=True),
+        sub_notification_id=fields.text(body, "sub_notification_id", max_bytes=MAX_ID_BYTES),
+    )
+
+
 def _ref(body: Body) -> str:
     return fields.text(body, "ref", max_bytes=MAX_REF_BYTES, required=True)
 
@@ -111,6 +196,19 @@ def _until(body: Body) -> Until | None:
         raise fields.invalid("until.time", "must be given: the date of the newest item that is meant")
     view = fields.choice(until, "view", VIEWS, path="until.view")
     return Until(time, view, _filter(until, path="until.filter"))
+
+
+def _preference(body: Body, path: str) -> Preference:
+    def id_of(name: str, *, required: bool = False) -> str:
+        return fields.text(body, name, max_bytes=MAX_ID_BYTES, required=required, path=f"{path}.{name}")
+
+    option_path = f"{path}.delivery_option"
+    return Preference(
+        notification_id=id_of("notification_id", required=True),
+        delivery_option=fields.choice(body, "delivery_option", DELIVERY_OPTIONS, required=True, path=option_path),
+        channel=fields.choice(body, "channel", CHANNELS, path=f"{path}.channel"),
+        sub_notification_id=id_of("sub_notification_id"),
+    )
 
 
 def _filter(body: Body, *, path: str = "filter") -> Filter:

@@ -11,15 +11,15 @@ import structlog
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from carillon.v1 import inbox_pb2, inbox_pb2_grpc
+from carillon.v1 import inbox_pb2, inbox_pb2_grpc, preferences_pb2_grpc
 from gateway import asks
 from gateway.closes import CloseCode
 from gateway.fields import FrameError
 from gateway.items import item_from_proto
 from gateway.protocol import Welcome
-from gateway.requests import ListItems
+from gateway.requests import DeletePreferences, GetPreferences, ListItems, PatchPreferences, RenewToken
 from gateway.session import RequestRefusedError, SessionRefusedError
-from services.kernel.auth import basic_authorization
+from services.kernel.auth import basic_authorization, bearer_authorization
 from services.kernel.cluster_time import position_to_text
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ _OPTIONS = (
 )
 
 _REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+_CLOSES = {"TOKEN_EXPIRED": CloseCode.TOKEN_EXPIRED, "TOKEN_REVOKED": CloseCode.TOKEN_REVOKED}
+"""What ends a session whose credentials are refused, by the reason; any other is REFUSED."""
+
 _TRANSIENT = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 )
@@ -69,6 +72,7 @@ class ServicesClient:
         # Made here, as it belongs to the running loop; it connects at its first call.
         self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
         self._inbox = inbox_pb2_grpc.InboxStub(self._channel)
+        self._preferences = preferences_pb2_grpc.PreferencesStub(self._channel)
         return self
 
     async def __aexit__(
@@ -101,6 +105,7 @@ class ServicesClient:
             incarnation=cursor.incarnation,
             cursor_at=lambda position: self._cursors.sign(replace(cursor, position=position), **user),
             resume=_RESUMES[welcome.resume],
+            next_page_token=welcome.next_page_token,
             cause=inbox_pb2.InboxSnapshotCause.Name(welcome.cause).removeprefix(_CAUSE) if welcome.cause else "",
             unread_count=welcome.unread_count,
             items=[item_from_proto(item) for item in welcome.items],
@@ -113,15 +118,42 @@ class ServicesClient:
             if isinstance(request, ListItems):
                 listed = await self._inbox.ListInbox(asks.list_to_proto(request, hello.user_id), **options)
                 return asks.list_result(listed)
+            if isinstance(request, RenewToken):
+                # The cheapest call that a user may make: what it is asked with is what matters.
+                counted = await self._inbox.CountUnread(inbox_pb2.CountUnreadRequest(user_id=hello.user_id), **options)
+                return asks.renew_result(counted, request)
+            if isinstance(request, GetPreferences | PatchPreferences | DeletePreferences):
+                return await self._ask_preferences(request, hello.user_id, options)
             marked = await self._inbox.MarkInbox(asks.mark_to_proto(request, hello.user_id), **options)
             return asks.mark_result(marked)
         except grpc.aio.AioRpcError as error:
+            if error.code() in _REFUSED and isinstance(request, RenewToken):
+                refused = FrameError(_reason(error), error.details() or error.code().name, field="token")
+                raise RequestRefusedError(refused) from None
             if error.code() in _REFUSED:
-                raise SessionRefusedError(CloseCode.REFUSED) from None
+                raise SessionRefusedError(_close_code(error)) from None
             raise RequestRefusedError(_request_error(error)) from None
+
+    async def _ask_preferences(
+        self, request: GetPreferences | PatchPreferences | DeletePreferences, user_id: str, options: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        match request:
+            case GetPreferences():
+                asked = asks.get_preferences_to_proto(request, user_id)
+                return asks.get_preferences_result(await self._preferences.GetPreferences(asked, **options))
+            case PatchPreferences():
+                patch = asks.patch_preferences_to_proto(request, user_id)
+                patched = await self._preferences.PatchPreferences(patch, **options)
+                return asks.preferences_result(patched.preferences)
+            case DeletePreferences():
+                deletion = asks.delete_preferences_to_proto(request, user_id)
+                left = await self._preferences.DeletePreferences(deletion, **options)
+                return asks.preferences_result(left.preferences)
 
 
 def _credentials(hello: Hello) -> tuple[tuple[str, str]]:
+    if hello.token:
+        return (bearer_authorization(hello.token.token),)
     # Neither the client id nor the hash holds a colon: frames.py sees to that.
     return (basic_authorization(hello.client_id, hello.user_id, hello.user_hash),)
 
@@ -129,12 +161,16 @@ def _credentials(hello: Hello) -> tuple[tuple[str, str]]:
 def _refusal(error: grpc.aio.AioRpcError) -> SessionRefusedError:
     code = error.code()
     if code in _REFUSED:
-        return SessionRefusedError(CloseCode.REFUSED)
+        return SessionRefusedError(_close_code(error))
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return SessionRefusedError(CloseCode.BAD_FRAME, FrameError(_reason(error), error.details() or code.name))
     if code not in _TRANSIENT:
         _log.warning("welcome_failed", code=code.name, details=error.details())
     return SessionRefusedError(CloseCode.UNAVAILABLE)
+
+
+def _close_code(error: grpc.aio.AioRpcError) -> CloseCode:
+    return _CLOSES.get(_reason(error), CloseCode.REFUSED)
 
 
 def _request_error(error: grpc.aio.AioRpcError) -> FrameError:

@@ -12,7 +12,8 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 
 from gateway.closes import CloseCode
-from gateway.protocol import Ask, Close, InboxProtocol, Open, Send, State
+from gateway.protocol import FRAMES_BURST, FRAMES_PER_S, Ask, Close, InboxProtocol, Open, Send, State, Until
+from gateway.requests import RenewToken
 from services.live.changes import UserKey
 from services.live.hub import Ending
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.frames import Hello
     from gateway.protocol import Action, Welcome
     from gateway.requests import Request
+    from services.kernel.clock import Clock
     from services.live.changes import Event
     from services.live.hub import Hub
 
@@ -81,6 +83,23 @@ class Limits:
     close_timeout_s: float = 5.0
     """How long a client may take to read what is left and to answer the close; then it is cut."""
 
+    frames_per_s: float = FRAMES_PER_S
+    """How many frames a client may send in the long run."""
+
+    frames_burst: int = FRAMES_BURST
+    """How many frames a client may send at once."""
+
+    ping_interval_s: float = 25.0
+    """How long after the answer to a ping the next one is sent."""
+
+    ping_timeout_s: float = 10.0
+    """How long a client may take to answer a ping."""
+
+    @property
+    def stall_s(self) -> float:
+        """How long a frame may take to leave: where nothing leaves, no ping does, so none is missed either."""
+        return self.ping_interval_s + self.ping_timeout_s
+
 
 class Outbox:
     """The frames that wait for one client, bounded by count and by bytes.
@@ -89,6 +108,9 @@ class Outbox:
     """
 
     def __init__(self, *, max_frames: int, max_bytes: int) -> None:
+        self.peak_bytes = 0
+        """The most that has ever waited, the next one to leave included."""
+
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._frames: deque[bytes] = deque()
@@ -107,6 +129,7 @@ class Outbox:
 
         self._frames.append(frame)
         self._bytes += len(frame)
+        self.peak_bytes = max(self.peak_bytes, self._bytes)
         return True
 
     def pop(self) -> bytes:
@@ -130,6 +153,7 @@ class Session:
         services: Where it gets its state, and answers to what its client asks.
         is_feed_live: Tells whether events come at all.
         limits: What it may cost.
+        clock: What the end of a token is compared with.
     """
 
     def __init__(
@@ -140,14 +164,17 @@ class Session:
         services: Services,
         is_feed_live: Callable[[], bool],
         limits: Limits,
+        clock: Clock,
     ) -> None:
         self._socket = socket
         self._hub = hub
         self._services = services
         self._is_feed_live = is_feed_live
-        self._protocol = InboxProtocol()
+        self._protocol = InboxProtocol(frames_per_s=limits.frames_per_s, frames_burst=limits.frames_burst)
         self._outbox = Outbox(max_frames=limits.outbox_frames, max_bytes=limits.outbox_bytes)
         self._limits = limits
+        self._clock = clock
+        self._token_timer: asyncio.TimerHandle | None = None
         self._has_frames = asyncio.Event()
         self._ended = asyncio.Event()
         self._code: CloseCode | None = None
@@ -168,12 +195,13 @@ class Session:
         """Ends the session as the hub wants it; does not wait and does not raise."""
         self.close(_CODES[ending])
 
-    def revoke(self, not_before: datetime) -> None:
-        """Ends the session where its token was made before this time; does not wait and does not raise."""
-
     def close(self, code: CloseCode) -> None:
         """Ends the session soon; does not wait and does not raise, nor matter where it has ended."""
         self._perform(self._protocol.fail(code))
+
+    def revoke(self, not_before: datetime) -> None:
+        """Ends the session if its token was made before a time; does not wait and does not raise."""
+        self._perform(self._protocol.revoke(not_before))
 
     async def run(self) -> None:
         """Serves the connection until either side ends it."""
@@ -189,6 +217,8 @@ class Session:
                     child.cancel()
         finally:
             hello_timer.cancel()
+            if self._token_timer:
+                self._token_timer.cancel()
             if self._key:
                 self._hub.unsubscribe(self._key, self)
 
@@ -197,6 +227,9 @@ class Session:
             "session_closed",
             **self._who(),
             close_code=self._socket.close_code,
+            # What was meant: who reads nothing cannot be told, and is cut with 1006.
+            reason=self._code.reason if self._code else None,
+            waited_bytes=self._outbox.peak_bytes,
             sent=self._sent,
             lasted_s=round(loop.time() - started, 3),
         )
@@ -220,17 +253,29 @@ class Session:
                     self._start(self._open(hello))
                 case Ask(hello, request):
                     self._start(self._ask(hello, request))
+                case Until(time):
+                    self._set_token_timer(time)
                 case Close(code):
                     self._code = code
                     self._ended.set()
+
+    def _set_token_timer(self, time: datetime) -> None:
+        if self._token_timer:
+            self._token_timer.cancel()
+        delay_s = (time - self._clock()).total_seconds()
+        self._token_timer = asyncio.get_running_loop().call_later(delay_s, self._expire_token)
+
+    def _expire_token(self) -> None:
+        self._perform(self._protocol.expire_token())
 
     def _expire_hello(self) -> None:
         self._perform(self._protocol.expire_hello())
 
     async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
         with suppress(ConnectionClosed):
             async for data in self._socket:
-                self._perform(self._protocol.receive(data))
+                self._perform(self._protocol.receive(data, loop.time()))
 
         # The client is gone, or the library has ended the connection: too large a frame, no answer to a ping.
         self._ended.set()
@@ -240,11 +285,16 @@ class Session:
             while True:
                 await self._has_frames.wait()
                 self._has_frames.clear()
-                await self._flush()
+                try:
+                    await self._flush()
+                except TimeoutError:
+                    self._outbox.clear()
+                    return self.close(CloseCode.SLOW)
 
     async def _flush(self) -> None:
         while self._outbox:
-            await self._socket.send(self._outbox.pop(), text=True)
+            async with asyncio.timeout(self._limits.stall_s):
+                await self._socket.send(self._outbox.pop(), text=True)
             self._sent += 1
 
     async def _open(self, hello: Hello) -> None:
@@ -271,9 +321,12 @@ class Session:
         except RequestRefusedError as refusal:
             self._perform(self._protocol.refuse(request.ref, refusal.error))
         except SessionRefusedError as refusal:
-            self._perform(self._protocol.fail(refusal.code, refusal.error))
+            self._perform(self._protocol.reject(hello, request.ref, refusal.code))
         else:
-            self._perform(self._protocol.answer(request.ref, result))
+            if isinstance(request, RenewToken):
+                self._perform(self._protocol.renew(hello, request.ref, result))
+            else:
+                self._perform(self._protocol.answer(request.ref, result))
 
     async def _shut(self) -> None:
         """Ends the connection; does not raise, and does not wait for ever on a client that reads nothing."""

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.origins import origin_error
+from gateway.server import DRAIN_S, MAX_CONNECTIONS
 from gateway.session import Limits
+from services.kernel.crypto import parse_master_key
 from services.kernel.logging import LogLevel
+from services.kernel.process import SettingsError
 from services.live.feed import SILENCE_S
 from services.live.hub import MAX_SESSIONS_PER_USER
+
+
+def _origins(given: object) -> object:
+    """Reads a list with commas; checks what any list holds."""
+    origins = [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
+    if isinstance(origins, list | tuple):
+        for problem in map(origin_error, origins):
+            if problem:
+                raise ValueError(problem)
+    return origins
 
 
 class GatewaySettings(BaseSettings):
@@ -57,5 +72,57 @@ class GatewaySettings(BaseSettings):
     max_sessions_per_user: int = Field(default=MAX_SESSIONS_PER_USER, ge=1)
     """How many sessions a user may have on this gateway."""
 
+    frames_per_s: float = Field(default=Limits().frames_per_s, gt=0)
+    """How many frames a second a client may send in the long run, before it is closed as too fast."""
+
+    frames_burst: int = Field(default=Limits().frames_burst, ge=1)
+    """How many frames a client may send at once."""
+
+    ping_interval_s: float = Field(default=Limits().ping_interval_s, gt=0)
+    """How long after the answer to a ping the next one is sent; proxies must let a connection be idle for longer."""
+
+    ping_timeout_s: float = Field(default=Limits().ping_timeout_s, gt=0)
+    """How long a client may take to answer a ping, before it is taken for gone."""
+
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = ()
+    """The origins of the pages that may connect, with commas: https://app.example.com, https://*.example.com.
+
+    Empty: any. A page proves its user in the hello, and the browser adds nothing by itself, as it would a cookie: so
+    a foreign page can do nothing here that it could not do without its visitor. What a list adds is that hashes or
+    tokens that leaked are of no use to pages elsewhere. Clients that name no origin, as no browser does, are let in.
+    """
+
+    max_connections: int = Field(default=MAX_CONNECTIONS, ge=1)
+    """How many connections this process holds; those over it are told by HTTP to come back."""
+
+    drain_s: float = Field(default=DRAIN_S, ge=0)
+    """How long a stop may take to tell all sessions to come back, so that they do not come back all at once."""
+
+    reuse_port: bool = False
+    """Whether other processes may listen on the same ports, as those of `carillon gateway --processes` do."""
+
     feed_silence_s: float = Field(default=SILENCE_S, gt=0)
     """How long MongoDB may be silent before sessions are told to come back."""
+
+    def require_mongodb_uri(self) -> str:
+        """Gives where MongoDB is.
+
+        Raises:
+            SettingsError: If nobody has said it.
+        """
+        if self.mongodb_uri is None:
+            raise SettingsError(
+                "CARILLON_MONGODB_URI is not set; set it, or run `carillon dev`, which has its own MongoDB"
+            )
+        return self.mongodb_uri.get_secret_value()
+
+    def require_master_key(self) -> bytes:
+        """Gives the master key.
+
+        Raises:
+            SettingsError: If nobody has said it.
+            MasterKeyError: If it is none.
+        """
+        if self.master_key is None:
+            raise SettingsError("CARILLON_MASTER_KEY is not set; give the gateway the one that the services have")
+        return parse_master_key(self.master_key.get_secret_value())

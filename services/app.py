@@ -52,6 +52,7 @@ from services.kernel.server import GrpcServer
 from services.live.feed import open_feed_client
 from services.live.hub import Ending
 from services.live.lazy import LazyFeed
+from services.messages.expiry import Expiry
 from services.messages.log import MessageLog
 from services.messages.servicer import MessagesServicer
 from services.messages.store import MessageStore
@@ -66,6 +67,7 @@ from services.sub_notifications.servicer import SubNotificationsServicer
 from services.sub_notifications.store import SubNotificationStore
 from services.users import servicer as users
 from services.users.erasures import Erasures
+from services.users.revocations import Revocations
 from services.users.store import UserStore
 
 if TYPE_CHECKING:
@@ -125,9 +127,11 @@ class Stores:
         self.sub_notifications = SubNotificationStore(database, self.environments)
         self.notifications = NotificationStore(database, self.environments, self.sub_notifications)
         self.users = UserStore(database)
-        self.erasures = Erasures(database)
+        self.revocations = Revocations(database)
+        self.erasures = Erasures(database, self.revocations)
         self.preferences = PreferenceStore(database)
         self.messages = MessageStore(database)
+        self.expiry = Expiry(database)
         self.log = MessageLog(database)
         self.inbox = InboxStore(database)
         self.marks = MarkStore(database)
@@ -151,8 +155,10 @@ class Stores:
             self.notifications,
             self.sub_notifications,
             self.users,
+            self.revocations,
             self.erasures,
             self.messages,
+            self.expiry,
             self.log,
             self.inbox,
         ):
@@ -215,9 +221,14 @@ async def run_services(
                 await prepared.wait()
                 await stores.erasures.run(now)
 
+            async def expire() -> None:
+                await prepared.wait()
+                await stores.expiry.run(now)
+
             background = [
                 tasks.create_task(prepare_and_watch(), name="storage"),
                 tasks.create_task(erase(), name="erasures"),
+                tasks.create_task(expire(), name="expiry"),
                 tasks.create_task(stores.catalogue.run(), name="catalogue"),
                 tasks.create_task(feed.run(), name="feed"),
             ]
@@ -245,7 +256,7 @@ def _make_server(
     prepared: asyncio.Event,
     now: Clock,
 ) -> GrpcServer:
-    authenticator = Authenticator(stores.catalogue, now)
+    authenticator = Authenticator(stores.catalogue, now, not_before=stores.revocations.not_before)
 
     async def authenticate(credentials: Credentials) -> Principal:
         # Queries name their indexes, so none may run before these are there.
@@ -292,7 +303,7 @@ def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authentica
         server,
     )
     users_pb2_grpc.add_UsersServicer_to_server(
-        users.UsersServicer(stores.users, stores.erasures, stores.catalogue, clock=now),  # type: ignore[abstract] # not whole yet
+        users.UsersServicer(stores.users, stores.erasures, stores.revocations, stores.catalogue, clock=now),  # type: ignore[abstract] # not whole yet
         server,
     )
     preferences_pb2_grpc.add_PreferencesServicer_to_server(

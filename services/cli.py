@@ -16,6 +16,7 @@ from services.app import open_storage, run_services
 from services.commands import env
 from services.commands.calls import DEADLINE_S, CommandError, backend, call, console, describe, target
 from services.commands.send import send
+from services.commands.token import create_token
 from services.commands.watch import watch
 from services.kernel.auth import user_hash
 from services.kernel.crypto import MasterKeyError
@@ -88,23 +89,28 @@ def serve() -> None:
 
 
 @app.command()
-def gateway() -> None:
+def gateway(
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share the ports.")] = 1,
+) -> None:
     """Run the gateway: the sockets that browsers hold, and the page."""
     from gateway.app import run_gateway
+    from gateway.processes import run_processes
     from gateway.settings import GatewaySettings
 
     settings = read_settings(GatewaySettings)
     configure_logging(settings.log_level)
 
-    async def run_until_stopped() -> None:
-        await run_gateway(
-            settings,
-            stop_on_signals(),
-            on_ready=lambda running: console.print(
-                f"carillon: gateway on http://{settings.host}:{running.http_port} "
-                f"and ws://{settings.host}:{running.ws_port}/v1/inbox"
-            ),
+    def say_where(ws_port: int, http_port: int) -> None:
+        console.print(
+            f"carillon: gateway on http://{settings.host}:{http_port} and ws://{settings.host}:{ws_port}/v1/inbox"
         )
+
+    async def run_until_stopped() -> None:
+        stop = stop_on_signals()
+        if processes > 1:
+            await run_processes(settings, processes, stop, on_ready=say_where)
+        else:
+            await run_gateway(settings, stop, on_ready=lambda running: say_where(running.ws_port, running.http_port))
 
     call(run_until_stopped())
 
@@ -124,6 +130,9 @@ def hash_user(user_id: Annotated[str, typer.Argument(help="The user's id.", show
     """Print the hash that proves a user to the gateway; your backend makes it the same way."""
     settings = read_settings(ClientSettings)
     console.print(user_hash(settings.client_secret.get_secret_value(), user_id))
+
+
+app.command("token")(create_token)
 
 
 @app.command()

@@ -100,6 +100,11 @@ class ReplicaSet:
             await member.process.wait()
             member.process = None
 
+    async def step_down(self) -> None:
+        """Lets the primary hand over to another member, as for maintenance."""
+        async with AsyncMongoClient[dict[str, Any]](self.uri) as client:
+            await client.admin.command("replSetStepDown", 10)
+
     async def primary(self) -> Member:
         """Awaits a primary that can write with a majority, and gives it."""
         async with asyncio.timeout(ELECTION_S), AsyncMongoClient[dict[str, Any]](self.uri) as client:

@@ -20,6 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
 
 from gateway.http import dev as dev_routes
 from gateway.http import errors
@@ -30,21 +31,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from fastapi import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 WEB_DIR = Path(__file__).parent.parent / "web"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_DRAIN_S = 5
+DRAIN_S = 5
 
 
-def create_app(*, ws_port: int, dev: dev_routes.DevAccess | None = None) -> FastAPI:
+def create_app(
+    *, ws_port: int, dev: dev_routes.DevAccess | None = None, is_stopping: Callable[[], bool] = lambda: False
+) -> FastAPI:
     """Makes the application.
 
     Args:
         ws_port: Where the gateway's sockets are, on whatever host the browser reaches us by.
         dev: Makes the page work, and so gives anyone who can reach it this backend's rights; refuses every host but
             loopback, as another site could have its own name point here. Without it there are no such routes.
+        is_stopping: Tells whether this process is on its way out, and wants no more work.
     """
     # No docs: their page loads its scripts from elsewhere.
     app = FastAPI(title="Carillon", docs_url=None, redoc_url=None, openapi_url=None)
@@ -52,9 +55,11 @@ def create_app(*, ws_port: int, dev: dev_routes.DevAccess | None = None) -> Fast
     app.add_middleware(_Guard, headers=_security_headers(ws_port), hosts=_LOOPBACK if dev else None)
 
     @app.get("/healthz")
-    async def get_health() -> dict[str, str]:
-        """Says that this process answers."""
-        return {"status": "ok"}
+    async def get_health() -> Response:
+        """Says that this process answers, and goes on to."""
+        if is_stopping():
+            return JSONResponse({"status": "stopping"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return JSONResponse({"status": "ok"})
 
     @app.get("/v1/gateway")
     async def get_gateway() -> dict[str, Any]:
@@ -69,7 +74,13 @@ def create_app(*, ws_port: int, dev: dev_routes.DevAccess | None = None) -> Fast
 
 
 async def serve_http(
-    app: FastAPI, *, host: str, port: int, stop: asyncio.Event, on_ready: Callable[[int], None] | None = None
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    reuse_port: bool = False,
+    on_ready: Callable[[int], None] | None = None,
 ) -> None:
     """Serves until ``stop`` is set, then lets running requests end.
 
@@ -78,6 +89,7 @@ async def serve_http(
         host: The address to listen on.
         port: 0 takes a free one.
         stop: Ends it.
+        reuse_port: Whether other processes may listen on the port too.
         on_ready: Called once with the port, as soon as connections are taken.
 
     Raises:
@@ -92,9 +104,9 @@ async def serve_http(
         ws="none",
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_graceful_shutdown=DRAIN_S,
     )
-    with _listen(host, port) as listener:
+    with _listen(host, port, reuse_port=reuse_port) as listener:
         if on_ready:
             on_ready(listener.getsockname()[1])
         server = _Server(config)
@@ -120,10 +132,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family, reuse_port=reuse_port)
     except OSError as error:
         raise PortTakenError(host, port, error) from None
 

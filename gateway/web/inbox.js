@@ -158,7 +158,7 @@ class Inbox extends EventTarget {
         this.#items.set(frame.item.id, frame.item);
         break;
       case "updated":
-        for (const id of frame.ids) this.#update(id, frame);
+        frame.ids.forEach((id, index) => this.#update(id, frame.revs[index], frame));
         break;
       case "retracted":
         for (const id of frame.ids) this.#items.delete(id);
@@ -167,9 +167,9 @@ class Inbox extends EventTarget {
     this.unreadCount += frame.unread_change ?? 0;
   }
 
-  #update(id, { rev, set, unset }) {
+  #update(id, rev, { set, unset }) {
     const held = this.#items.get(id);
-    if (!held) return;
+    if (!held || held.rev >= rev) return;
     const item = { ...held, ...set, rev };
     for (const key of unset ?? []) delete item[key];
     this.#items.set(id, item);

@@ -55,17 +55,18 @@ class View:
 
     clock: Clock
     unread_count: int = 0
+    cursor: str = ""
+    """Where to go on after the connection was lost."""
+
     _titles: dict[str, str] = field(default_factory=dict)
 
     def lines(self, frame: Mapping[str, Any]) -> Iterator[Text]:
         """Takes a frame in and gives the lines that tell of it."""
         kind = frame.get("type")
+        self.cursor = frame.get("cursor", self.cursor)
         self.unread_count = frame.get("unread_count", self.unread_count + frame.get("unread_change", 0))
         if kind == "welcome":
-            self._titles = {item["id"]: item["title"] for item in frame["items"]}
-            yield self._line(kind, _count(len(frame["items"]), "item"), style="bold")
-            for item in frame["items"]:
-                yield Text(f"{'':10}{'● ' if item['unread'] else '  '}{printable(_describe(item))}")
+            yield from self._welcome(frame)
         elif kind == "created":
             item = frame["item"]
             self._titles[item["id"]] = item["title"]
@@ -78,6 +79,18 @@ class View:
                 yield self._line(kind, text, style=_KINDS[kind])
         elif kind == "error":
             yield self._line(kind, f"{frame.get('code')}: {frame.get('message')}", style=_KINDS[kind])
+
+    def _welcome(self, frame: Mapping[str, Any]) -> Iterator[Text]:
+        is_resumed = frame["resume"] == "full"
+        if not is_resumed:
+            self._titles.clear()
+        yield self._line("welcome", _count(len(frame["items"]), "change" if is_resumed else "item"), style="bold")
+        for item in frame["items"]:
+            if "retract_time" in item:
+                yield Text(f"{'':10}- {printable(self._titles.get(item['id'], item['id']))}")
+                continue
+            self._titles[item["id"]] = item["title"]
+            yield Text(f"{'':10}{'● ' if item['unread'] else '  '}{printable(_describe(item))}")
 
     def notice(self, text: str) -> Text:
         """Gives the line that tells of the connection."""
@@ -107,7 +120,8 @@ async def _watch(ws_url: str, user_id: str, settings: ClientSettings) -> None:
         backoff_s = min(backoff_s * 2 or 0.5, _MAX_BACKOFF_S)
         try:
             async with connect(ws_url, subprotocols=[Subprotocol("carillon.v1")], open_timeout=10) as socket:
-                await socket.send(json.dumps(hello))
+                resume = {"cursor": view.cursor} if view.cursor else {}
+                await socket.send(json.dumps(hello | resume))
                 async for data in socket:
                     frame = json.loads(data)
                     backoff_s = 0.0 if frame.get("type") == "welcome" else backoff_s

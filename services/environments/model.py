@@ -60,9 +60,16 @@ class Environment:
     update_time: datetime | None = None
     """When the settings last changed."""
 
-    def live_secrets(self, now: datetime) -> list[str]:
-        """Gives the secrets that are valid now."""
-        return [secret.text for secret in self.secrets if secret.is_live(now)]
+    def live_secrets(self, now: datetime, *, key_id: str = "") -> list[str]:
+        """Gives the secrets that are valid now: the one that is named, if it is one of them, and else all."""
+        live = [secret for secret in self.secrets if secret.is_live(now)]
+        named = [secret for secret in live if secret.key_id == key_id]
+        return [secret.text for secret in named or live]
+
+    def newest_secret(self, now: datetime) -> Secret | None:
+        """Gives the secret that was made last of those that are valid now."""
+        live = (secret for secret in self.secrets if secret.is_live(now))
+        return max(live, key=lambda secret: secret.create_time, default=None)
 
     def rotated(self, secret: Secret, *, expire_time: datetime) -> tuple[Secret, ...]:
         """Gives the secrets with a new one, made now: those that live end at ``expire_time``, the dead are gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from carillon.v1 import inbox_pb2
@@ -21,6 +22,7 @@ from services.inbox.model import (
 )
 from services.kernel import validation
 from services.kernel.cluster_time import position_to_text
+from services.kernel.paging import encode_page_token
 from services.kernel.wire import EnumCodec, from_timestamp, to_timestamp
 from services.notifications.convert import PRIORITIES, inapp_to_proto
 
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.kernel.validation import Violations
+    from services.live.changes import UserKey
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 MAX_MARKED = 1000
 MAX_REPLY_BYTES = 4096
 _MAX_VALUES = 100
@@ -116,14 +121,27 @@ def _marks(numbers: Sequence[int], violations: Violations, *, field: str) -> lis
     return marks
 
 
-def welcome_to_proto(state: State, cause: SnapshotCause | None) -> inbox_pb2.InboxWelcome:
+def page_filters(selection: Selection) -> dict[str, str]:
+    """Gives what a page token of ListInbox is bound to."""
+    return {"rpc": "ListInbox", "selection": repr(selection)}
+
+
+def page_token_after(item: Item, selection: Selection) -> str:
+    """Gives the token of the page of a selection that begins after an item."""
+    return encode_page_token(((item.date - EPOCH) // MILLISECOND, item.id), page_filters(selection))
+
+
+def welcome_to_proto(state: State, cause: SnapshotCause | None, key: UserKey) -> inbox_pb2.InboxWelcome:
     """Gives what brings a client up to date.
 
     Args:
         state: What was read.
         cause: Why it is the whole inbox; None: it is what changed.
+        key: Whose inbox it is.
     """
+    last = state.items[-1] if cause and state.has_more else None
     return inbox_pb2.InboxWelcome(
+        next_page_token=page_token_after(last, Selection(*key)) if isinstance(last, Item) else "",
         resume=inbox_pb2.INBOX_RESUME_SNAPSHOT if cause else inbox_pb2.INBOX_RESUME_FULL,
         items=map(_change_to_proto, state.items),
         unread_count=state.unread_count,

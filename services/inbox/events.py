@@ -39,12 +39,12 @@ def _to_proto(event: Event) -> inbox_pb2.WatchInboxResponse:
     match event.what:
         case Created(document):
             response.created.item.CopyFrom(convert.item_to_proto(item_of(document)))
-        case Updated(ids, position, values, removed):
+        case Updated(ids, positions, values, removed):
             unset = sorted({*removed, *(name for name, value in values.items() if not value)})
             response.updated.CopyFrom(
                 inbox_pb2.ItemsUpdated(
                     ids=ids,
-                    rev=position_to_text(position),
+                    revs=map(position_to_text, positions),
                     set=_fields({name: value for name, value in values.items() if value}),
                     # An empty value cannot be told from an absent one.
                     unset=[f"content.{name}" if name in _CONTENT else name for name in unset],

@@ -133,6 +133,9 @@ class State:
     """An inbox at one moment of the cluster's time: its newest items, or what changed since another moment."""
 
     items: Sequence[Item | Tombstone]
+    has_more: bool
+    """Whether more were found than were asked for."""
+
     unread_count: int
     position: int
     """The moment, as in Item.position: every change up to it is in, and none after it."""
@@ -174,7 +177,7 @@ def why_not_resumed(cursor: Cursor, state: State) -> SnapshotCause | None:
 
     Args:
         cursor: Where the client says it is; its signature is right.
-        state: What was read since, with one change more than `MAX_CHANGES` where there are so many.
+        state: What was read since, at most `MAX_CHANGES`.
     """
     if cursor.incarnation != state.incarnation:
         return SnapshotCause.OTHER_USER
@@ -182,7 +185,7 @@ def why_not_resumed(cursor: Cursor, state: State) -> SnapshotCause | None:
         return SnapshotCause.CURSOR_AHEAD
     if state.position - cursor.position > _ticks(MAX_CURSOR_AGE):
         return SnapshotCause.CURSOR_TOO_OLD
-    return SnapshotCause.TOO_MANY_CHANGES if len(state.items) > MAX_CHANGES else None
+    return SnapshotCause.TOO_MANY_CHANGES if state.has_more else None
 
 
 def _ticks(span: timedelta) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from carillon.v1 import inbox_pb2, inbox_pb2_grpc
@@ -13,16 +12,16 @@ from services.inbox.model import Selection
 from services.kernel import validation
 from services.kernel.auth import current_principal, resolve_user_id
 from services.kernel.cluster_time import position_from_text, position_to_text
-from services.kernel.paging import decode_page_token, encode_page_token
+from services.kernel.paging import decode_page_token
 from services.kernel.validation import Violations
 from services.kernel.wire import from_timestamp
 from services.live.changes import UserKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
     from services.inbox.marks import MarkStore
-    from services.inbox.model import Item
     from services.inbox.store import InboxStore
     from services.inbox.syncing import InboxSync
     from services.inbox.watching import Watching
@@ -34,8 +33,6 @@ USER_METHODS = ("ListInbox", "CountUnread", "MarkInbox", "SyncInbox", "WatchInbo
 _MAX_SKIP = 10_000
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class InboxServicer(inbox_pb2_grpc.InboxServicer):
@@ -70,8 +67,7 @@ class InboxServicer(inbox_pb2_grpc.InboxServicer):
             violations.add("skip", "must not be given with a page_token", "CONFLICT")
         violations.raise_if_any()
 
-        filters = {"rpc": "ListInbox", "selection": repr(selection)}
-        position = decode_page_token(request.page_token, filters, types=(int, str))
+        position = decode_page_token(request.page_token, convert.page_filters(selection), types=(int, str))
         items, unread_count, total_count = await asyncio.gather(
             self._inbox.page(selection, after=_after(position), skip=request.skip, limit=page_size + 1),
             self._inbox.count_unread(selection.client_id, selection.user_id),
@@ -80,7 +76,7 @@ class InboxServicer(inbox_pb2_grpc.InboxServicer):
         page = items[:page_size]
         return inbox_pb2.ListInboxResponse(
             items=map(convert.item_to_proto, page),
-            next_page_token=encode_page_token(_key(page[-1]), filters) if len(items) > page_size else "",
+            next_page_token=convert.page_token_after(page[-1], selection) if len(items) > page_size else "",
             unread_count=unread_count,
             total_count=total_count,
         )
@@ -134,7 +130,7 @@ class InboxServicer(inbox_pb2_grpc.InboxServicer):
 
         synced = await self._sync.read(*key, cursor=request.cursor, limit=limit, min_position=min_position or 0)
         return inbox_pb2.SyncInboxResponse(
-            welcome=convert.welcome_to_proto(synced.state, synced.cause),
+            welcome=convert.welcome_to_proto(synced.state, synced.cause, key),
             cursor=synced.cursor,
             position=position_to_text(synced.state.position),
         )
@@ -164,14 +160,10 @@ def _limit(request: inbox_pb2.SyncInboxRequest | inbox_pb2.WatchInboxRequest, vi
     return min(request.limit or _DEFAULT_LIMIT, _MAX_LIMIT)
 
 
-def _key(item: Item) -> tuple[int, str]:
-    return (item.date - _EPOCH) // _MILLISECOND, item.id
-
-
 def _after(position: tuple[str | int, ...] | None) -> tuple[datetime, str] | None:
     if position is None:
         return None
     milliseconds, item_id = position
     # What no item's date can be stands before them all; a token is input like any other.
     limited = min(max(int(milliseconds), 0), 253_402_300_799_999)
-    return _EPOCH + limited * _MILLISECOND, str(item_id)
+    return convert.EPOCH + limited * convert.MILLISECOND, str(item_id)

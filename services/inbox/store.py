@@ -85,18 +85,18 @@ class InboxStore:
     async def newest(self, client_id: str, user_id: str, *, limit: int) -> State:
         """Reads the newest items, the badge and whose inbox it is, at one moment."""
         of_user = query_of(Selection(client_id, user_id))
-        stages: list[dict[str, Any]] = [{"$match": of_user}, {"$sort": _NEWEST_FIRST}, {"$limit": limit}]
-        return await self._read(client_id, user_id, stages, index=INBOX_INDEX, most=limit)
+        stages: list[dict[str, Any]] = [{"$match": of_user}, {"$sort": _NEWEST_FIRST}]
+        return await self._read(client_id, user_id, stages, index=INBOX_INDEX, limit=limit)
 
     async def changed(self, client_id: str, user_id: str, *, since: int) -> State:
-        """Reads what changed at a position or after it, in its order, likewise; `MAX_CHANGES` and one more at most."""
+        """Reads what changed at a position or after it, in its order, likewise; at most `MAX_CHANGES`."""
         from_then_on = Timestamp(since >> 32, since & 0xFFFFFFFF)
         of_user = {"_id.e": client_id, "_id.u": user_id, "changed": {"$gte": from_then_on}}
-        stages: list[dict[str, Any]] = [{"$match": of_user}, {"$sort": {"changed": 1}}, {"$limit": MAX_CHANGES + 1}]
-        return await self._read(client_id, user_id, stages, index=_CHANGED_INDEX, most=MAX_CHANGES + 1)
+        stages: list[dict[str, Any]] = [{"$match": of_user}, {"$sort": {"changed": 1}}]
+        return await self._read(client_id, user_id, stages, index=_CHANGED_INDEX, limit=MAX_CHANGES)
 
     async def _read(
-        self, client_id: str, user_id: str, stages: list[dict[str, Any]], *, index: str, most: int
+        self, client_id: str, user_id: str, stages: list[dict[str, Any]], *, index: str, limit: int
     ) -> State:
         """Reads all in one aggregate: only so is it of one moment, which the answer then names."""
         key = {"e": client_id, "u": user_id}
@@ -110,9 +110,10 @@ class InboxStore:
             answer = await self._database.command(
                 {
                     "aggregate": self._collection.name,
-                    "pipeline": [*stages, {"$project": _ITEM_FIELDS}, *unions],
+                    # One more than is answered tells whether there are more.
+                    "pipeline": [*stages, {"$limit": limit + 1}, {"$project": _ITEM_FIELDS}, *unions],
                     # One batch holds everything: a second one would be another round trip.
-                    "cursor": {"batchSize": most + len(unions) + 1},
+                    "cursor": {"batchSize": limit + len(unions) + 2},
                     "hint": index,
                     "readConcern": {"level": "snapshot"},
                 },
@@ -121,8 +122,10 @@ class InboxStore:
         cursor = answer["cursor"]
         documents = cursor["firstBatch"]
         found = {name: value for document in documents if "_id" not in document for name, value in document.items()}
+        messages = [document for document in documents if "_id" in document]
         return State(
-            items=[item for document in documents if "_id" in document and (item := _to_change(document))],
+            items=[item for document in messages[:limit] if (item := _to_change(document))],
+            has_more=len(messages) > limit,
             unread_count=found.get("unread_count", 0),
             position=position_of(cursor["atClusterTime"]),
             incarnation=(found["user"] - _EPOCH) // _MILLISECOND if "user" in found else None,

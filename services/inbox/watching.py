@@ -140,7 +140,7 @@ class Watching:
             if self._hub.is_full(key):
                 raise _too_many("this user has as many sessions as a user may have here")
             watcher.is_live = True
-            welcome = convert.welcome_to_proto(synced.state, synced.cause)
+            welcome = convert.welcome_to_proto(synced.state, synced.cause, key)
             yield inbox_pb2.WatchInboxResponse(welcome=welcome, cursor=synced.cursor)
             while True:
                 event = await watcher.take(self._patience_s(principal))

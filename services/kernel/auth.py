@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from services.kernel import validation
 from services.kernel.encoding import decode_base64
 from services.kernel.errors import PermissionDenied, Unauthenticated
+from services.kernel.tokens import TokenCredentials, TokenMalformedError, read_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +68,7 @@ class UserCredentials:
     user_hash: str = field(repr=False)
 
 
-Credentials = BackendCredentials | UserCredentials
+Credentials = BackendCredentials | UserCredentials | TokenCredentials
 
 _principal: ContextVar[Principal] = ContextVar("principal")
 _credentials: ContextVar[Credentials] = ContextVar("credentials")
@@ -109,7 +110,7 @@ def parse_credentials(metadata: Iterable[tuple[str, str | bytes]]) -> Credential
 
     raise Unauthenticated(
         "credentials are missing; send the metadata `authorization: Basic base64(client_id:client_secret)`, "
-        "or as a user `authorization: Basic base64(client_id:user_id:user_hash)`",
+        "or as a user `authorization: Basic base64(client_id:user_id:user_hash)` or `authorization: Bearer user_token`",
         reason="CREDENTIALS_MISSING",
     )
 
@@ -123,6 +124,11 @@ def basic_authorization(client_id: str, *rest: str) -> tuple[str, str]:
     """Makes the metadata of a caller of ours: with a secret a backend, with a user's id and hash that user."""
     credentials = ":".join((client_id, *rest))
     return "authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}"
+
+
+def bearer_authorization(token: str) -> tuple[str, str]:
+    """Makes the metadata of a caller of ours who has a user token."""
+    return "authorization", f"Bearer {token}"
 
 
 def user_hash(secret: str, user_id: str) -> str:
@@ -173,10 +179,10 @@ def _parse_basic(encoded: str) -> Credentials:
 
 def _parse_bearer(token: str) -> Credentials:
     if token.count(".") == 2:
-        raise Unauthenticated(
-            "user tokens are not supported yet; send `authorization: Basic base64(client_id:user_id:user_hash)`",
-            reason="TOKEN_NOT_SUPPORTED_YET",
-        )
+        try:
+            return read_token(token)
+        except TokenMalformedError as error:
+            raise _malformed(str(error)) from None
     return _parse_api_key(token)
 
 

@@ -52,8 +52,8 @@ class Updated:
     """Some fields of items changed."""
 
     ids: tuple[str, ...]
-    position: int
-    """The version of the items; of several, the least."""
+    positions: tuple[int, ...]
+    """The version that each of them has now."""
 
     values: Mapping[str, Any]
     """What has a new value, of `ITEM_FIELDS`."""
@@ -193,7 +193,7 @@ def _updated_fields(change: Change) -> Updated | None:
     if not values and not removed:
         return None
     position = position_of(_updated(change)["changed"])
-    return Updated((change["documentKey"]["_id"]["m"],), position, values, removed)
+    return Updated((change["documentKey"]["_id"]["m"],), (position,), values, removed)
 
 
 def _counts(document: Mapping[str, Any]) -> int:
@@ -252,8 +252,8 @@ def _join(events: Sequence[Event]) -> Event:
     unread_change = sum(event.unread_change for event in events)
     if isinstance(what, Updated):
         updates = [event.what for event in events if isinstance(event.what, Updated)]
-        # The least version: a client that holds too old a one is told again, one with too new a one is not.
-        what = Updated(_ids(updates), min(one.position for one in updates), what.values, what.removed)
+        positions = tuple(position for one in updates for position in one.positions)
+        what = Updated(_ids(updates), positions, what.values, what.removed)
     elif isinstance(what, Retracted):
         what = Retracted(_ids(event.what for event in events if isinstance(event.what, Retracted)))
     return Event(last.position, what, unread_change, tuple(events))

@@ -4,7 +4,8 @@ Tracking ids are UUIDv7 as text, so their order is the order of time, and a page
 before. What no index serves is compared message by message, with at most 10,000 of them a page: it then ends early,
 with a token, and no call runs away.
 
-What is left of a deleted message is not shown; it keeps its place in the indexes, and a read passes over it.
+What is left of a deleted message is not shown, nor what has expired and is about to go; both keep their places in the
+indexes, and a read passes over them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from services.notifications.store import content_from_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from pymongo.asynchronous.database import AsyncDatabase
 
@@ -36,9 +38,9 @@ MAX_EXAMINED = 10_000
 # Below the 4 MiB that gRPC's clients take unless they are told otherwise.
 MAX_PAGE_BYTES = 3 * 1024 * 1024
 
-# How often a page is filled up after it met deleted messages, before it is answered with fewer.
+# How often a page is filled up after it met what is not shown, before it is answered with fewer.
 _ROUNDS = 10
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument, tz_aware=True)
 _DECODED: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 _NEVER_SHOWN = dict.fromkeys(("request_hash", "deliveries.address", "inapp.title", "inapp.body"), 0)
 _FULL_ONLY = dict.fromkeys(("request", "deliveries.content"), 0)
@@ -62,6 +64,7 @@ class _Reading:
     fields: Mapping[str, int]
     limit: int
     max_examined: int
+    now: datetime
 
 
 class MessageLog:
@@ -77,7 +80,7 @@ class MessageLog:
         await self._collection.create_index([("_id.e", 1), ("_id.m", 1)], name=TRACKING_INDEX)
         await self._collection.create_index([("_id.e", 1), ("notification_id", 1), ("_id.m", 1)], name=LOG_INDEX)
 
-    async def get(self, client_id: str, tracking_id: str) -> LogEntry:
+    async def get(self, client_id: str, tracking_id: str, now: datetime) -> LogEntry:
         """Gives one message, whole.
 
         Raises:
@@ -86,19 +89,22 @@ class MessageLog:
         query = {"_id.e": client_id, "_id.m": tracking_id}
         with translate_errors(), deadline():
             document = await self._raw.find_one(query, _NEVER_SHOWN, hint=TRACKING_INDEX)
-        if document is None:
+        if document is None or document["expire_time"] <= now:
             raise message_not_found(tracking_id)
         entry = _to_entry(document)
         if entry is None:
             raise message_deleted(tracking_id)
         return entry
 
-    async def page(self, client_id: str, selected: LogFilter, *, below: str, limit: int, is_full: bool) -> LogPage:
+    async def page(
+        self, client_id: str, selected: LogFilter, now: datetime, *, below: str, limit: int, is_full: bool
+    ) -> LogPage:
         """Gives up to ``limit`` messages, the newest first.
 
         Args:
             client_id: The environment.
             selected: Which of its messages.
+            now: What has expired by then is left out.
             below: The tracking id where the page before ended; empty: from the newest on.
             limit: How many at most. They may be fewer, even none, and still have others below them.
             is_full: Whether to read requests and contents, too.
@@ -110,6 +116,7 @@ class MessageLog:
             fields=_NEVER_SHOWN if is_full else _NEVER_SHOWN | _FULL_ONLY,
             limit=limit,
             max_examined=MAX_EXAMINED // len(sources),
+            now=now,
         )
         high = min(filter(None, (below, selected.highest_id)), default="")
         page = LogPage()
@@ -137,7 +144,7 @@ class MessageLog:
                     wanted -= 1
                     bytes_left -= len(document.raw)
                     high = document["_id"]["m"]
-                    if entry := _to_entry(document):
+                    if document["expire_time"] > reading.now and (entry := _to_entry(document)):
                         entries.append(entry)
                     if bytes_left < 0:
                         return LogPage(tuple(entries), high)

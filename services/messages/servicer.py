@@ -34,7 +34,7 @@ class MessagesServicer(messages_pb2_grpc.MessagesServicer):
         tracking_id = validation.lookup_id(request.tracking_id, violations, field="tracking_id")
         violations.raise_if_any()
 
-        entry = await self._log.get(current_principal().client_id, tracking_id)
+        entry = await self._log.get(current_principal().client_id, tracking_id, self._clock())
         return messages_pb2.GetMessageResponse(message=convert.entry_to_proto(entry))
 
     async def ListMessages(
@@ -51,7 +51,7 @@ class MessagesServicer(messages_pb2_grpc.MessagesServicer):
         filters = {"rpc": "ListMessages", "client_id": client_id, "filter": repr(selected)}
         position = decode_page_token(request.page_token, filters, types=(str,))
         below = str(position[0]) if position else ""
-        page = await self._log.page(client_id, selected, below=below, limit=page_size, is_full=is_full)
+        page = await self._log.page(client_id, selected, self._clock(), below=below, limit=page_size, is_full=is_full)
         return messages_pb2.ListMessagesResponse(
             messages=map(convert.entry_to_proto, page.entries),
             next_page_token=encode_page_token((page.end,), filters) if page.end else "",

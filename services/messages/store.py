@@ -75,12 +75,11 @@ class MessageStore:
         await self._inserts.__aexit__(kind, error, traceback)
 
     async def ensure_indexes(self) -> None:
-        """Creates what `retract` finds items by, and what lets messages expire."""
+        """Creates what `retract` finds items by, and what keeps a request_id from being stored twice."""
         visible = {"inapp.box": {"$exists": True}}
         await self._collection.create_index(
             [("_id.e", 1), ("_id.u", 1), ("notification_id", 1)], name=_LIVE_INDEX, partialFilterExpression=visible
         )
-        await self._collection.create_index("expire_time", name="ttl", expireAfterSeconds=0)
         await self._collection.create_index(
             [("_id.e", 1), ("_id.u", 1), ("request_id", 1)],
             name=REQUEST_INDEX,
@@ -133,13 +132,7 @@ class MessageStore:
                 result = await self._collection.update_many(
                     # Still visible: whoever else retracts at this moment counts it, and no one twice.
                     {"_id": {"$in": ids[start : start + _SLICE]}, "inapp.box": {"$exists": True}},
-                    {
-                        # States `unread` whatever it was: the event then holds it exactly when it changed.
-                        "$set": {"inapp.retract_time": now, "inapp.unread": False},
-                        "$unset": {"inapp.box": ""},
-                        "$max": {"expire_time": now + _TOMBSTONE},
-                        "$currentDate": {"changed": {"$type": "timestamp"}},
-                    },
+                    taking_back(now) | {"$max": {"expire_time": now + _TOMBSTONE}},
                 )
                 retracted_count += result.modified_count
         return Retraction(retracted_count, cancelled_count)
@@ -186,6 +179,16 @@ class MessageStore:
                 )
                 if result.modified_count:
                     return
+
+
+def taking_back(now: datetime) -> dict[str, Any]:
+    """Gives the update by which an item leaves lists and counts, and every browser is told."""
+    return {
+        # States `unread` whatever it was: the event then holds it exactly when it changed.
+        "$set": {"inapp.retract_time": now, "inapp.unread": False},
+        "$unset": {"inapp.box": ""},
+        "$currentDate": {"changed": {"$type": "timestamp"}},
+    }
 
 
 def encode(message: Message) -> RawBSONDocument:

@@ -9,9 +9,13 @@ from services.kernel.errors import FieldViolation, InvalidArgument
 from services.kernel.vocabulary import Channel, DeliveryOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from services.sub_notifications.model import SubNotification
 
 MAX_PREFERENCES = 1000
+# Parts come into being by being sent to: a notification may have thousands.
+MAX_PARTS_OF_PAGE = 200
 
 Key = tuple[str, str, Channel | None]
 
@@ -57,6 +61,34 @@ class Choices:
     def _exact(self, notification_id: str, sub_notification_id: str, channel: Channel) -> DeliveryOption | None:
         for_channel = self._options.get((notification_id, sub_notification_id, channel))
         return for_channel or self._options.get((notification_id, sub_notification_id, None))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page of notifications shows."""
+
+    parts: Mapping[str, Sequence[SubNotification]]
+    """By notification; a notification without parts is there too."""
+
+    end: tuple[str, str] | None
+    """The last notification, and the part with which it goes on, if with any; None: nothing follows."""
+
+
+def page_of(notification_ids: Sequence[str], parts: Sequence[SubNotification], *, size: int) -> Page:
+    """Gives as much as one page may have of notifications and their parts: of either one more may have been read."""
+    shown, kept = notification_ids[:size], parts[:MAX_PARTS_OF_PAGE]
+    end = (shown[-1], "") if len(notification_ids) > size else None
+    if len(parts) > len(kept):
+        following = parts[len(kept)]
+        place = notification_ids.index(following.notification_id)
+        goes_on = kept[-1].notification_id == following.notification_id
+        shown = notification_ids[: place + 1] if goes_on else notification_ids[:place]
+        end = (following.notification_id, following.id) if goes_on else (shown[-1], "")
+
+    by_notification: dict[str, list[SubNotification]] = {notification_id: [] for notification_id in shown}
+    for part in kept:
+        by_notification[part.notification_id].append(part)
+    return Page(by_notification, end)
 
 
 def in_order(preferences: Iterable[Preference]) -> list[Preference]:

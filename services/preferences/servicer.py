@@ -10,13 +10,22 @@ from services.kernel.auth import current_principal, resolve_user_id
 from services.kernel.paging import decode_page_token, encode_page_token
 from services.kernel.validation import Violations
 from services.preferences import convert
-from services.preferences.model import MAX_PREFERENCES, Choices, Preference, patched, without
+from services.preferences.model import (
+    MAX_PARTS_OF_PAGE,
+    MAX_PREFERENCES,
+    Choices,
+    Preference,
+    page_of,
+    patched,
+    without,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
+    from services.notifications.model import Notification
     from services.notifications.store import NotificationStore
     from services.preferences.store import PreferenceStore
     from services.sub_notifications.store import SubNotificationStore
@@ -58,19 +67,26 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
         violations.raise_if_any()
 
         filters = {"rpc": "GetPreferences", "client_id": principal.client_id, "user_id": user_id}
-        position = decode_page_token(request.page_token, filters, types=(str,))
+        position = decode_page_token(request.page_token, filters, types=(str, str))
+        after, next_part = map(str, position or ("", ""))
         preferences = await self._preferences.get(principal.client_id, user_id)
-        notifications = await self._notifications.page(
-            principal.client_id, after=position[0] if position else None, limit=page_size + 1
+        notifications = await self._notifications_after(principal.client_id, after, next_part, limit=page_size + 1)
+        parts = await self._sub_notifications.of_notifications(
+            principal.client_id,
+            [one.id for one in notifications[:page_size]],
+            begin=(after, next_part),
+            limit=MAX_PARTS_OF_PAGE + 1,
         )
-        page = notifications[:page_size]
-        parts = await self._sub_notifications.of_notifications(principal.client_id, [one.id for one in page])
+        page = page_of([one.id for one in notifications], parts, size=page_size)
         choices = Choices(preferences)
-        has_more = len(notifications) > page_size
         return preferences_pb2.GetPreferencesResponse(
             preferences=map(convert.preference_to_proto, preferences),
-            notifications=[convert.effective_to_proto(one, parts[one.id], choices) for one in page],
-            next_page_token=encode_page_token([page[-1].id], filters) if has_more else "",
+            notifications=[
+                convert.effective_to_proto(one, page.parts[one.id], choices)
+                for one in notifications
+                if one.id in page.parts
+            ],
+            next_page_token=encode_page_token(page.end, filters) if page.end else "",
         )
 
     async def SetPreferences(
@@ -124,6 +140,15 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
             principal.client_id, user_id, lambda stored: without(stored, notification_id, sub_id), self._clock()
         )
         return preferences_pb2.DeletePreferencesResponse(preferences=map(convert.preference_to_proto, preferences))
+
+    async def _notifications_after(
+        self, client_id: str, notification_id: str, next_part: str, *, limit: int
+    ) -> list[Notification]:
+        """Gives definitions by id; where one goes on with a part, that one again."""
+        cut = await self._notifications.get(client_id, notification_id) if next_part else None
+        begun = [cut] if cut else []
+        after = await self._notifications.page(client_id, after=notification_id, limit=limit - len(begun))
+        return begun + after
 
     async def _read(
         self, client_id: str, protos: Sequence[preferences_pb2.Preference], violations: Violations

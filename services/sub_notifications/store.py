@@ -34,15 +34,24 @@ class SubNotificationStore:
         await self._collection.create_index([("_id.e", 1), ("_id.n", 1), ("_id.s", 1)], name=_INDEX)
 
     async def of_notifications(
-        self, client_id: str, notification_ids: Sequence[str]
-    ) -> dict[str, list[SubNotification]]:
-        """Gives the parts of several notifications, by notification and in the order of their ids."""
-        found: dict[str, list[SubNotification]] = {notification_id: [] for notification_id in notification_ids}
-        query = {"_id.e": client_id, "_id.n": {"$in": list(notification_ids)}}
+        self, client_id: str, notification_ids: Sequence[str], *, begin: tuple[str, str], limit: int
+    ) -> list[SubNotification]:
+        """Gives up to ``limit`` parts of several notifications, by notification and in the order of their ids.
+
+        Args:
+            client_id: The environment.
+            notification_ids: The notifications.
+            begin: One of them and a part of it: none before that part is given.
+            limit: How many at most.
+        """
+        first, first_part = begin
+        whole = [notification_id for notification_id in notification_ids if notification_id != first]
+        ranges: list[dict[str, Any]] = [{"_id.e": client_id, "_id.n": {"$in": whole}}]
+        if first in notification_ids:
+            ranges.append({"_id.e": client_id, "_id.n": first, "_id.s": {"$gte": first_part}})
         with translate_errors(), deadline():
-            async for document in self._collection.find(query).sort([("_id.n", 1), ("_id.s", 1)]).hint(_INDEX):
-                found[document["_id"]["n"]].append(_to_model(document))
-        return found
+            found = self._collection.find({"$or": ranges}).sort([("_id.n", 1), ("_id.s", 1)]).limit(limit).hint(_INDEX)
+            return [_to_model(document) async for document in found]
 
     async def get(self, client_id: str, notification_id: str, sub_notification_id: str) -> SubNotification | None:
         """Gives a part, or None."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.struct_pb2 import Struct
 
 from carillon.v1 import delivery_pb2, user_pb2
 from services.kernel import validation
+from services.kernel.tokens import MAX_LIFETIME
 from services.kernel.wire import struct_to_dict, to_timestamp
 from services.messages.model import SendWarning, WarningCode
 from services.notifications.convert import LANGUAGE, LANGUAGE_FORM
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     Refuse = Callable[[str, str], None]
 
 MAX_PROPERTIES_BYTES = 16 * 1024
+DEFAULT_TTL = timedelta(hours=1)
+_MIN_TTL = timedelta(minutes=1)
 _TEXT_BYTES = {"email": 320, "number": 64, "language": 64, "timezone": 64, "photo_url": 2048, "country": 2}
 _NAME_BYTES = 256
 _TOKEN_BYTES = 4096
@@ -70,6 +74,18 @@ def user_from_proto(proto: user_pb2.User, violations: Violations, *, region: str
         violations.add(f"user.{name}", problem, "INVALID_ADDRESS" if name != "timezone" else "INVALID")
 
     return _user(proto, violations, region=region, user_id=user_id, refuse=refuse)
+
+
+def ttl_from_proto(proto: users_pb2.CreateUserTokenRequest, violations: Violations) -> timedelta:
+    """Reads how long a user token is to live, in whole milliseconds."""
+    if not proto.HasField("ttl"):
+        return DEFAULT_TTL
+    # Compared as numbers: a Duration reaches further than a timedelta.
+    seconds = proto.ttl.seconds + proto.ttl.nanos / 1e9
+    if not _MIN_TTL.total_seconds() <= seconds <= MAX_LIFETIME.total_seconds():
+        violations.add("ttl", "must be 1 minute to 24 hours", "OUT_OF_RANGE")
+        return DEFAULT_TTL
+    return timedelta(seconds=proto.ttl.seconds, milliseconds=proto.ttl.nanos // 1_000_000)
 
 
 def removals_from_proto(

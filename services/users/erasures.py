@@ -3,7 +3,11 @@
 A deletion takes the profile first (that event closes the user's sessions), then everything else under their prefix. A
 call that began before it may still write after it, so the same is done again a minute later: then for what was written
 until the deletion was answered, since who sends to the id after that sends to somebody new. An entry holds this down
-before anything is deleted, so that a crash in between is made up for too.
+before anything is deleted, so that a crash in between is made up for too. While the deletion is under way it is
+``running``, and nobody is to be shown what is left of the user; after a crash the second pass ends that, too.
+
+Each pass first revokes the user's tokens that were made before, so that they do not open what a new user of that id
+gets. The revocation is no part of what is deleted: it goes by itself, once no such token can live.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.kernel.clock import Clock
+    from services.users.revocations import Revocations
 
     Document = dict[str, Any]
 
@@ -43,7 +48,8 @@ _log = structlog.get_logger(__name__)
 class Erasures:
     """Deletes users with everything of theirs."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], revocations: Revocations) -> None:
+        self._revocations = revocations
         self._erasures = database.erasures
         self._users = database.users
         self._preferences = database.preferences
@@ -56,9 +62,11 @@ class Erasures:
     async def erase(self, client_id: str, user_id: str, clock: Clock) -> None:
         """Deletes a user; repeating it is harmless, and so is a user who is not there."""
         entry = {"_id": {"e": client_id, "u": user_id}}
-        await self._note(entry, clock())
+        now = clock()
+        await self._note(entry, now, {"$set": {"running": True}})
+        await self._revocations.revoke(client_id, user_id, now)
         await self._delete(client_id, user_id)
-        await self._note(entry, clock())
+        await self._note(entry, clock(), {"$unset": {"running": ""}})
 
     async def erase_again(self, now: datetime) -> int:
         """Deletes what came late of up to 20 users; tells of how many.
@@ -69,7 +77,9 @@ class Erasures:
             found = self._erasures.find({"due_time": {"$lte": now}}).sort("due_time", 1).limit(_AT_ONCE).hint(_INDEX)
             entries = await found.to_list()
         for entry in entries:
-            await self._delete(entry["_id"]["e"], entry["_id"]["u"], until=entry["until"])
+            client_id, user_id, until = entry["_id"]["e"], entry["_id"]["u"], entry["until"]
+            await self._revocations.revoke(client_id, user_id, until)
+            await self._delete(client_id, user_id, until=until)
             with translate_errors(), deadline():
                 # The entry as it was read: the user may have been deleted once more meanwhile.
                 await self._erasures.delete_one(entry)
@@ -86,11 +96,10 @@ class Erasures:
                 _log.warning("erasures_delayed")
             await sleep(_INTERVAL_S)
 
-    async def _note(self, entry: Document, until: datetime) -> None:
+    async def _note(self, entry: Document, until: datetime, change: Document) -> None:
+        times = {"$max": {"until": until, "due_time": until + AGAIN_AFTER}}
         with translate_errors(), deadline():
-            await self._erasures.update_one(
-                entry, {"$max": {"until": until, "due_time": until + AGAIN_AFTER}}, upsert=True
-            )
+            await self._erasures.update_one(entry, times | change, upsert=True)
 
     async def _delete(self, client_id: str, user_id: str, *, until: datetime | None = None) -> None:
         """Deletes all of a user, or what was written until a time."""

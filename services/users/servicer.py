@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from carillon.v1 import users_pb2, users_pb2_grpc
 from services.kernel import validation
-from services.kernel.auth import current_principal, resolve_user_id
+from services.kernel.auth import credentials_invalid, current_principal, resolve_user_id
 from services.kernel.errors import DomainError
 from services.kernel.paging import decode_page_token, encode_page_token
 from services.kernel.status import to_failure
+from services.kernel.tokens import make_token
 from services.kernel.validation import Violations
+from services.kernel.wire import to_timestamp
 from services.users import convert
 from services.users.model import PROFILE_TEXTS, User, user_not_found
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
     from services.users.erasures import Erasures
+    from services.users.revocations import Revocations
     from services.users.store import UserStore
 
 USER_METHODS = ("GetUser", "IdentifyUser")
@@ -37,9 +40,12 @@ _POLICIES = (
 class UsersServicer(users_pb2_grpc.UsersServicer):
     """Serves profiles: all of them to a backend, their own to a user."""
 
-    def __init__(self, users: UserStore, erasures: Erasures, catalogue: Catalogue, *, clock: Clock) -> None:
+    def __init__(
+        self, users: UserStore, erasures: Erasures, revocations: Revocations, catalogue: Catalogue, *, clock: Clock
+    ) -> None:
         self._users = users
         self._erasures = erasures
+        self._revocations = revocations
         self._catalogue = catalogue
         self._clock = clock
 
@@ -133,6 +139,46 @@ class UsersServicer(users_pb2_grpc.UsersServicer):
 
         await self._erasures.erase(current_principal().client_id, user_id, self._clock)
         return users_pb2.DeleteUserResponse()
+
+    async def CreateUserToken(
+        self, request: users_pb2.CreateUserTokenRequest, context: Context
+    ) -> users_pb2.CreateUserTokenResponse:
+        """Makes a token that lets a browser act as a user."""
+        client_id = current_principal().client_id
+        violations = Violations()
+        user_id = validation.user_id(request.user_id, violations)
+        ttl = convert.ttl_from_proto(request, violations)
+        violations.raise_if_any()
+
+        # Not from memory: a token under a secret that was ended just now would open nothing.
+        environment = await self._catalogue.reload(client_id)
+        now = self._clock()
+        secret = environment.newest_secret(now) if environment else None
+        if secret is None:
+            # Gone since the call was authenticated.
+            raise credentials_invalid()
+        # A token ends with its secret, so it must not claim to live longer.
+        expire_time = min(now + ttl, secret.expire_time or now + ttl)
+        token = make_token(
+            secret.text,
+            key_id=secret.key_id,
+            client_id=client_id,
+            user_id=user_id,
+            token_time=now,
+            expire_time=expire_time,
+        )
+        return users_pb2.CreateUserTokenResponse(user_token=token, expire_time=to_timestamp(expire_time))
+
+    async def RevokeUserTokens(
+        self, request: users_pb2.RevokeUserTokensRequest, context: Context
+    ) -> users_pb2.RevokeUserTokensResponse:
+        """Ends every token of a user that was made before now."""
+        violations = Violations()
+        user_id = validation.user_id(request.user_id, violations)
+        violations.raise_if_any()
+
+        not_before = await self._revocations.revoke(current_principal().client_id, user_id, self._clock())
+        return users_pb2.RevokeUserTokensResponse(not_before_time=to_timestamp(not_before))
 
     async def _region(self, client_id: str) -> str:
         environment = await self._catalogue.environment(client_id)

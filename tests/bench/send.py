@@ -1,4 +1,4 @@
-"""How fast Send is, as a share of what gRPC in Python can do at all: `make bench`.
+"""How fast Send is, as a share of what gRPC in Python can do at all: `make bench-send`.
 
 One client process calls in turn the services and a server that answers the same bytes without doing anything, each in a
 process of its own, all on this machine. A round is both, one after the other; the ratio of a round is free of what the
@@ -38,6 +38,7 @@ from tests.e2e.processes import ROOT, free_port
 from tests.e2e.stack import MASTER_KEY, Stack
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Sequence
 
 IN_FLIGHT = 64
@@ -85,7 +86,7 @@ async def calls_per_second(
 
 
 @asynccontextmanager
-async def process(*arguments: str, **settings: object) -> AsyncIterator[None]:
+async def process(*arguments: str, **settings: object) -> AsyncIterator[Process]:
     """Runs Python in a process of its own; what it logs is written, and read by nobody."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CARILLON_")}
     environment |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos' / 'gen'}"}
@@ -98,7 +99,7 @@ async def process(*arguments: str, **settings: object) -> AsyncIterator[None]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        yield
+        yield child
     finally:
         with contextlib.suppress(ProcessLookupError):
             child.send_signal(signal.SIGTERM)

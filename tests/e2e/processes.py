@@ -39,6 +39,7 @@ class Child(asyncio.SubprocessProtocol):
         self._begun = b""
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         self._exited = asyncio.Event()
+        self._silent = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps what the process is held by."""
@@ -61,6 +62,7 @@ class Child(asyncio.SubprocessProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Notes that it writes nothing more."""
         self._lines.put_nowait(None)
+        self._silent.set()
 
     async def says(self, text: str) -> str:
         """Awaits the next line that has ``text`` in it, and gives it."""
@@ -69,6 +71,11 @@ class Child(asyncio.SubprocessProtocol):
                 if text in line:
                     return line
         raise AssertionError(f"{self._name} ended without {text!r}")
+
+    async def falls_silent(self) -> None:
+        """Awaits that nobody holds its output any more: it has ended, and so have all that it has started."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._silent.wait()
 
     async def stop(self) -> int:
         """Ends it by SIGTERM, by force after 10 s, and gives its exit code, which is negative for the force."""

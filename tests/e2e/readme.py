@@ -15,6 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from services.dev import CLIENT_ID, CLIENT_SECRET, SAMPLE_USER_ID
+from services.kernel.clock import utc_now
+from services.kernel.tokens import check_times, read_token, signature_matches
 from tests.e2e.processes import ROOT, free_port, start
 
 if TYPE_CHECKING:
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 README = ROOT / "README.md"
 PROTOS_README = ROOT / "protos" / "README.md"
 
-KINDS = ("make run", "quick start", "grpcurl", "python", "browser")
-POLYGLOT_KINDS = ("grpcurl", "node", "go", "node stubs", "go stubs")
+KINDS = ("make run", "quick start", "grpcurl", "python", "python token", "browser")
+POLYGLOT_KINDS = ("grpcurl", "node", "go", "node stubs", "node token", "go stubs")
 
 _COMMAND_S = 300.0
 # The ports that the README shows, by their settings; MongoDB's is any that was free.
@@ -168,3 +171,11 @@ async def run(*command: str, cwd: Path = ROOT, path: tuple[Path, ...] = (), **en
     if process.returncode:
         raise ChildProcessError(f"{' '.join(command)}\n{stdout.decode()}{stderr.decode()}")
     return stdout.decode()
+
+
+def assert_is_token(user_token: str) -> None:
+    """Checks a token for the sample user that was made under the secret of `carillon dev`."""
+    token = read_token(user_token)
+    check_times(token, utc_now())
+    assert (token.client_id, token.user_id) == (CLIENT_ID, SAMPLE_USER_ID)
+    assert signature_matches(user_token, [CLIENT_SECRET])

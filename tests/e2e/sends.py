@@ -20,7 +20,7 @@ IN_FLIGHT = 32
 USERS = 20
 _CALL_S = 30
 # What says "nobody knows", or that the process at the other end is gone or coming back.
-_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
+LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Sends:
                 answer = await backend.sender.Send(self._request(request_id))
             except grpc.aio.AioRpcError as error:
                 self.lost.append(request_id)
-                if error.code() not in _LOST:
+                if error.code() not in LOST:
                     self.problems.append(f"{request_id}: {error.code()} {error.details()}")
             else:
                 self.acknowledged[request_id] = answer.tracking_id

@@ -91,7 +91,7 @@ class Stack:
             yield child
 
     @asynccontextmanager
-    async def gateway(self) -> AsyncIterator[Child]:
+    async def gateway(self, **settings: object) -> AsyncIterator[Child]:
         """Runs `carillon gateway`, ready when entered."""
         async with start(
             "gateway",
@@ -100,6 +100,7 @@ class Stack:
             services_url=self.services_url,
             ws_port=self.ws_port,
             http_port=self.http_port,
+            **settings,
         ) as child:
             await wait_until(lambda: is_healthy(f"http://127.0.0.1:{self.ws_port}/healthz"))
             yield child

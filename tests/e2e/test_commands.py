@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jwt
 import pytest
 
 from services.kernel.auth import user_hash
 from services.kernel.mongod import LocalMongod
 from tests.e2e.processes import call, free_port, start, wait_until
 from tests.e2e.stack import MASTER_KEY
+from tests.tokens import key_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,7 @@ async def test_help_lists_the_commands() -> None:
     result = await call("--help")
 
     assert result.code == 0
-    for name in ("dev", "serve", "gateway", "apply", "hash", "health", "env"):
+    for name in ("dev", "serve", "gateway", "apply", "hash", "token", "health", "env"):
         assert f" {name} " in result.stdout
 
 
@@ -35,6 +37,18 @@ async def test_hash(stack: Stack) -> None:
     result = await call("hash", "userId_123abc", **stack.client_settings)
 
     assert result.stdout == user_hash(stack.client_secret, "userId_123abc") + "\n"
+
+
+async def test_token(stack: Stack) -> None:
+    """`carillon token` prints a token of the user that lives as long as is asked, and says what is wrong."""
+    result = await call("token", "userId_123abc", "--ttl", "90s", **stack.client_settings)
+    too_long = await call("token", "userId_123abc", "--ttl", "25h", **stack.client_settings)
+
+    claims = jwt.decode(
+        result.stdout.strip(), key_of(stack.client_secret), ["HS256"], audience=stack.client_id, leeway=60
+    )
+    assert (claims["sub"], claims["exp"] - claims["iat"]) == ("userId_123abc", pytest.approx(90))
+    assert (too_long.code, too_long.stderr) == (1, "carillon: ttl: must be 1 minute to 24 hours\n")
 
 
 async def test_an_environment_is_created_once(stack: Stack) -> None:

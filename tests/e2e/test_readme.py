@@ -6,7 +6,7 @@ import asyncio
 import re
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -18,7 +18,7 @@ from services.kernel.auth import basic_authorization
 from tests.contract.services.world import Caller
 from tests.e2e.browser import open_page
 from tests.e2e.processes import ROOT, call
-from tests.e2e.readme import KINDS, PROTOS_README, README, read_blocks, read_examples, run, run_dev
+from tests.e2e.readme import KINDS, PROTOS_README, README, assert_is_token, read_blocks, read_examples, run, run_dev
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +99,15 @@ async def watch_in_browser(script: str, dev: Dev, browser: Browser) -> str:
         await backend.sender.Retract(sender_pb2.RetractRequest(notification_id="new_order", user_id=SAMPLE_USER_ID))
         logged.append(await lines.get())
     return "\n".join(logged)
+
+
+def test_a_token_as_a_backend_makes_it() -> None:
+    """What the contract's README says in Python makes a token that is one."""
+    [example] = read_examples(PROTOS_README, ("python token",))
+    names: dict[str, Any] = {"client_id": "dev", "client_secret": CLIENT_SECRET, "user_id": SAMPLE_USER_ID}
+    exec(f"import hashlib, jwt, time\n{example.text}", names)  # the very text
+
+    assert_is_token(names["user_token"])
 
 
 @pytest.mark.parametrize("path", [README, PROTOS_README], ids=["root", "protos"])

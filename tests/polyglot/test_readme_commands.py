@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from services.dev import CLIENT_ID, CLIENT_SECRET, SAMPLE_USER_ID
 from tests.e2e.processes import ROOT
-from tests.e2e.readme import POLYGLOT_KINDS, PROTOS_README, README, read_examples, run, run_dev
+from tests.e2e.readme import POLYGLOT_KINDS, PROTOS_README, README, assert_is_token, read_examples, run, run_dev
 
 # The first time, packages are downloaded and compiled.
 pytestmark = pytest.mark.timeout(600)
@@ -55,6 +56,21 @@ async def test_node_reads_the_protos(folder: Path) -> None:
     """
 
     assert await run("node", "-e", script, cwd=folder) == "/carillon.v1.Sender/Send\n"
+
+
+async def test_node_makes_a_token(folder: Path) -> None:
+    """What the contract's README says makes a token that is one."""
+    await run("npm", "install", "jsonwebtoken", "--no-audit", "--no-fund", cwd=folder)
+    [example] = read_examples(PROTOS_README, ("node token",))
+    script = f"""
+        const crypto = require("crypto");
+        const jwt = require("jsonwebtoken");
+        const [clientId, clientSecret, userId] = ["{CLIENT_ID}", "{CLIENT_SECRET}", "{SAMPLE_USER_ID}"];
+        {example.text}
+        console.log(userToken);
+    """
+
+    assert_is_token((await run("node", "-e", script, cwd=folder)).strip())
 
 
 async def test_java_compiles(tmp_path: Path) -> None:

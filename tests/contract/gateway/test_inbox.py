@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,13 +8,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from gateway.closes import CloseCode
-from tests.contract.gateway.world import message
+from tests.contract.gateway.world import ANSWER_S, message
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from tests.contract.gateway.world import Tab, World
+    from tests.contract.gateway.world import World
 
     Start = Callable[..., AbstractAsyncContextManager[World]]
 
@@ -74,10 +72,10 @@ async def test_marks_are_told_by_the_fields_that_changed(start: Start) -> None:
 
         updated = await tab.receive()
 
-    assert updated | {"rev": "", "cursor": ""} == {
+    assert updated | {"revs": [], "cursor": ""} == {
         "type": "updated",
         "ids": ids,
-        "rev": "",
+        "revs": [],
         "cursor": "",
         "set": {"unread": False, "label": "x"},
         "unset": [],
@@ -154,20 +152,9 @@ async def test_a_joined_event_counts_no_change_twice(start: Start) -> None:
     assert (retracted["type"], retracted["ids"], retracted["unread_change"]) == ("retracted", [second], -1)
 
 
-@asynccontextmanager
-async def lazy_tab(world: World) -> AsyncIterator[Tab]:
-    """Opens a tab that reads only when it is told to, with as little of a buffer as the system allows."""
-    with socket.socket() as small:
-        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        small.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", world.gateway.ws_port))
-        async with world.tab("anna", sock=small, max_queue=1, close_timeout=0.1) as tab:
-            yield tab
-
-
 async def test_a_slow_reader_is_closed_and_costs_the_others_nothing(start: Start, lines: list[Any]) -> None:
     """One tab reads nothing and is told to come back; the other tab of the same user gets every item."""
-    async with start() as world, world.tab("anna") as quick, lazy_tab(world) as slow:
+    async with start() as world, world.tab("anna") as quick, world.lazy_tab("anna") as slow:
         for _ in range(12):
             ids = await world.insert("anna", *"x" * 50, body="x" * 16_000)
             assert [(await quick.receive())["item"]["id"] for _ in ids] == ids
@@ -181,12 +168,14 @@ async def test_a_slow_reader_is_closed_and_costs_the_others_nothing(start: Start
 
 async def test_a_reader_that_reads_nothing_cannot_hold_up_a_stop(start: Start, lines: list[Any]) -> None:
     """Such a connection is cut, without a close that nobody would read."""
-    async with start(close_timeout_s=0.1) as world, world.tab("anna") as quick, lazy_tab(world):
+    async with start(close_timeout_s=0.1) as world, world.tab("anna") as quick, world.lazy_tab("anna"):
         for _ in range(12):
             ids = await world.insert("anna", *"x" * 50, body="x" * 16_000)
             assert [(await quick.receive())["item"]["id"] for _ in ids] == ids
         world.stop.set()
         assert await quick.closed() == CloseCode.GOING_AWAY.code
+        async with asyncio.timeout(ANSWER_S):
+            await world.running
 
     codes = [line["close_code"] for line in lines if line["event"] == "session_closed"]
     assert sorted(codes) == [CloseCode.GOING_AWAY.code, 1006]

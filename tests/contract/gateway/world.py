@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import uuid
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 
 SECRET = "dev-secret"
 ANSWER_S = 10
+HANDSHAKE = (
+    "GET /v1/inbox HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Protocol: carillon.v1\r\n\r\n"
+)
 
 
 class Gate:
@@ -203,6 +209,7 @@ class World:
     inbox: FakeInbox
     database: AsyncDatabase[dict[str, Any]]
     stop: asyncio.Event
+    running: asyncio.Task[None]
 
     @asynccontextmanager
     async def connect(self, path: str = "/v1/inbox", **options: Any) -> AsyncIterator[Tab]:
@@ -220,6 +227,29 @@ class World:
             assert welcome.pop("cursor")
             assert welcome == {"type": "welcome", "resume": "snapshot", "unread_count": 0, "items": []}
             yield tab
+
+    @asynccontextmanager
+    async def lazy_tab(self, user_id: str) -> AsyncIterator[Tab]:
+        """Opens a tab that reads only when it is told to, with as little of a buffer as the system allows."""
+        with socket.socket() as small:
+            small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            small.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", self.gateway.ws_port))
+            async with self.tab(user_id, sock=small, max_queue=1, close_timeout=0.1) as tab:
+                yield tab
+
+    @asynccontextmanager
+    async def raw(self, request: str = HANDSHAKE) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Connects without a client's library, and sends no more than a request."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.gateway.ws_port)
+        try:
+            writer.write(request.encode())
+            await writer.drain()
+            yield reader, writer
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def healthz(self) -> int:
         """Gives the status of the health check."""
@@ -293,10 +323,10 @@ async def run_world(mongod: LocalMongod, **settings: Any) -> AsyncIterator[World
             services_url = f"grpc://127.0.0.1:{server.port}"
             own: dict[str, Any] = {"mongodb_uri": uri, "services_url": services_url, "master_key": MASTER_KEY_TEXT}
             given = GatewaySettings(**(own | {"ws_port": 0, "http_port": 0} | settings))
-            tasks.create_task(run_gateway(given, stop, on_ready=ready.set_result))
+            running = tasks.create_task(run_gateway(given, stop, on_ready=ready.set_result))
             gateway = await ready
             await asyncio.wait_for(gateway.feed.live.wait(), ANSWER_S)
             try:
-                yield World(gateway, inbox, database, stop)
+                yield World(gateway, inbox, database, stop, running)
             finally:
                 stop.set()

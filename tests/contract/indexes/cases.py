@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.inbox.model import Box, ItemFilter, Mark, Selection, marking
+from services.inbox.model import MAX_CHANGES, Box, ItemFilter, Mark, Selection, marking
 from services.kernel.vocabulary import Channel
 from services.messages.entry import LogFilter
 from services.messages.log import MAX_EXAMINED
 from services.messages.model import RetractionFilter
-from tests.contract.indexes.collection import CLIENT, USER
+from tests.contract.indexes.collection import CLIENT, EARLY, USER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # An index is entered and left once for each range: a few keys beside those that are answered.
 _EDGES = 4
 _BY_INDEX = {"IXSCAN", "COUNT_SCAN", "IDHACK"}
+# A welcome also reads the user and whether they are being deleted, both by their id.
+_BESIDE = ("IDHACK", "_id_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def _log(
     async def run(stores: Stores, all_: Collection) -> Any:
         selected = LogFilter(**narrowed, **ids(all_))
         below = all_.id(all_.size * 3 // 4)
-        return await stores.log.page(CLIENT, selected, below=below, limit=50, is_full=False)
+        return await stores.log.page(CLIENT, selected, all_.time(0), below=below, limit=50, is_full=False)
 
     return _case(f"log: {name}", "log.page", run, *indexes, docs=docs, keys=keys, sorts=sorts)
 
@@ -91,7 +93,7 @@ def _log(
 async def _log_of_time(stores: Stores, all_: Collection) -> Any:
     quarter = all_.size // 4
     selected = LogFilter(start_time=all_.time(quarter), end_time=all_.time(2 * quarter))
-    return await stores.log.page(CLIENT, selected, below="", limit=50, is_full=False)
+    return await stores.log.page(CLIENT, selected, all_.time(0), below="", limit=50, is_full=False)
 
 
 async def _later_page(stores: Stores, all_: Collection) -> Any:
@@ -164,8 +166,19 @@ CASES = [
         lambda stores, _: stores.inbox.newest(CLIENT, USER, limit=50),
         "inbox",
         "unread",
-        docs=50,
+        *_BESIDE,
+        docs=51,
         keys=_per_user,
+    ),
+    _case(
+        "inbox: resume",
+        "inbox.changed",
+        lambda stores, _: stores.inbox.changed(CLIENT, USER, since=0),
+        "changed",
+        "unread",
+        *_BESIDE,
+        docs=lambda all_: min(all_.per_user, MAX_CHANGES + 1),
+        keys=lambda all_: all_.per_user + min(all_.per_user, MAX_CHANGES + 1),
     ),
     _case(
         "marks: by id",
@@ -231,7 +244,13 @@ CASES = [
         notification_ids=(_NOTIFICATION,),
         channels=(Channel.SMS,),
     ),
-    _case("log: one message", "log.get", lambda stores, all_: stores.log.get(CLIENT, all_.id(1)), "tracking", docs=1),
+    _case(
+        "log: one message",
+        "log.get",
+        lambda stores, all_: stores.log.get(CLIENT, all_.id(1), all_.time(0)),
+        "tracking",
+        docs=1,
+    ),
     _case(
         "send: replay",
         "messages.find_request",
@@ -286,5 +305,15 @@ CASES = [
         "tracking",
         "_id_",
         docs=2,
+    ),
+    _case(
+        "expiry: a user's items",
+        "expiry.sweep",
+        lambda stores, _: stores.expiry.sweep(EARLY),
+        "expiry",
+        "_id_",
+        docs=lambda all_: 2 * all_.per_user,
+        # A few more for each slice.
+        keys=lambda all_: 4 * all_.per_user + all_.per_user // 100,
     ),
 ]

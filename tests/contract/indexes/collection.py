@@ -25,6 +25,12 @@ _NOTIFICATIONS = 10
 _BATCH = 2000
 _APART = timedelta(milliseconds=50)
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+# Far enough ahead that none expires while the tests run.
+_LATE = _BEGIN.replace(year=9000)
+EARLY = _BEGIN.replace(year=8000)
+"""When the messages of one user expire; those of the others do so later."""
+
+_EARLY_USER = "user-11"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +73,14 @@ async def fill(
 def _document(template: dict[str, Any], number: int, users: int) -> dict[str, Any]:
     time = _BEGIN + number * _APART
     notification_id = f"notification-{number * 7 // users % _NOTIFICATIONS}"
-    client_id = CLIENT if _is_ours(number) else "other"
+    client_id, user_id = CLIENT if _is_ours(number) else "other", f"user-{number % users}"
     document = template | {
-        "_id": {"e": client_id, "u": f"user-{number % users}", "m": _tracking_id(number)},
+        "_id": {"e": client_id, "u": user_id, "m": _tracking_id(number)},
         "notification_id": notification_id,
         "request_id": f"request-{number}",
         "tags": ["even" if number % 2 == 0 else "odd", *(["rare"] if number % 1000 == 1 else [])],
         "create_time": time,
+        "expire_time": EARLY if user_id == _EARLY_USER else _LATE,
         "inapp": template["inapp"] | {"date": time, "notification_id": notification_id},
     }
     match _state(number):
@@ -114,8 +121,7 @@ def _message() -> Message:
         tags=(),
         priority=Priority.NORMAL,
         create_time=_BEGIN,
-        # Far enough ahead that none expires while the tests run.
-        expire_time=_BEGIN.replace(year=9000),
+        expire_time=_LATE,
         deliveries=(
             Delivery(
                 Channel.EMAIL, DeliveryState.PENDING, content=Content(Channel.EMAIL, {"subject": "x", "text": "y"})

@@ -13,6 +13,7 @@ from services.inbox.store import InboxStore
 from services.kernel.crypto import SecretBox
 from services.kernel.mongo import open_client
 from services.kernel.mongod import LocalMongod
+from services.messages.expiry import Expiry
 from services.messages.log import MessageLog
 from services.messages.store import MessageStore
 from tests.contract.indexes.cases import CASES, Case
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-STORES = {"messages": MessageStore, "log": MessageLog, "inbox": InboxStore, "marks": MarkStore}
-# These query nothing.
-NO_QUERY = {"ensure_indexes", "insert"}
+STORES = {"messages": MessageStore, "expiry": Expiry, "log": MessageLog, "inbox": InboxStore, "marks": MarkStore}
+# These query nothing by themselves.
+NO_QUERY = {"ensure_indexes", "insert", "run"}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from services.kernel.auth import (
     Credentials,
     Principal,
     Realm,
+    UserCredentials,
     credentials_invalid,
     current_principal,
     hash_matches,
@@ -101,7 +102,9 @@ async def authenticate(credentials: Credentials) -> Principal:
     if isinstance(credentials, BackendCredentials):
         if secret_matches(credentials.secret, [SECRET]):
             return Principal(Realm.BACKEND, "dev")
-    elif hash_matches(credentials.user_hash, credentials.user_id, [SECRET]):
+    elif isinstance(credentials, UserCredentials) and hash_matches(
+        credentials.user_hash, credentials.user_id, [SECRET]
+    ):
         return Principal(Realm.USER, "dev", credentials.user_id)
     raise credentials_invalid()
 

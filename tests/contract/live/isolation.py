@@ -218,6 +218,7 @@ CASES: dict[str, list[Case]] = {
             )
         )
     ],
+    "Users/CreateUserToken": [Case(_of(_U.CreateUserTokenRequest, user_id=USER_ID))],
     "Users/DeleteUser": [Case(_of(_U.DeleteUserRequest, user_id=USER_ID))],
     "Users/GetUser": [Case(_of(_U.GetUserRequest, user_id=USER_ID), shows=True)],
     "Users/IdentifyUser": [
@@ -237,5 +238,6 @@ CASES: dict[str, list[Case]] = {
         Case(_of(_U.ListUsersRequest), shows=True),
         Case(_of(_U.ListUsersRequest, email="same@example.com"), shows=True),
     ],
+    "Users/RevokeUserTokens": [Case(_of(_U.RevokeUserTokensRequest, user_id=USER_ID))],
 }
 """What is tried with each method that works; one that works and is not here fails the tests."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from carillon.v1 import inbox_pb2, sender_pb2
+from services.kernel.clock import utc_now
 from tests.contract.live.world import USER_ID, a_send
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ async def test_what_the_services_find_wrong_is_told(
 
 
 async def test_the_badge_is_right_after_every_event(live: Live, tenant: Tenant) -> None:
-    """Over 150 sends, marks and retractions each session's badge equals the count, and its items the list."""
+    """Over 150 sends, marks, retractions and expiries each session's badge equals the count, and its items the list."""
     chance = random.Random(11)
     sent: list[str] = []
     async with live.browser(tenant) as one, live.browser(tenant) as other:
@@ -171,7 +172,7 @@ async def test_the_badge_is_right_after_every_event(live: Live, tenant: Tenant) 
         await settle()
         for _ in range(150):
             ids = chance.sample(sent, min(len(sent), 4))
-            match chance.choice(["send", "set", "set", "clear", "until", "retract"]):
+            match chance.choice(["send", "set", "set", "clear", "until", "retract", "expire"]):
                 case "send":
                     sent.append((await tenant.backend.sender.Send(a_send())).item_id)
                 case "set":
@@ -184,6 +185,10 @@ async def test_the_badge_is_right_after_every_event(live: Live, tenant: Tenant) 
                 case "retract":
                     request = sender_pb2.RetractRequest(user_id=USER_ID, tracking_ids=ids[:1])
                     await tenant.backend.sender.Retract(request)
+                case "expire":
+                    key, now = {"e": tenant.client_id, "u": USER_ID, "m": ids[0]}, utc_now()
+                    await live.world.database.messages.update_one({"_id": key}, {"$set": {"expire_time": now}})
+                    await live.world.stores.expiry.sweep(now)
             await settle()
 
         listed = {item["id"]: item for item in (await one.ask("list", view="ALL", limit=100))["items"]}

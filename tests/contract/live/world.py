@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from carillon.v1 import sender_pb2
 from services.kernel.auth import user_hash
@@ -29,13 +30,18 @@ class Live:
     @asynccontextmanager
     async def browser(self, tenant: Tenant, user_id: str = USER_ID) -> AsyncIterator[Browser]:
         """Connects as a user, as a browser does, and waits for the welcome."""
-        url = f"ws://127.0.0.1:{self._ws_port}/v1/inbox"
-        async with connect(url, subprotocols=["carillon.v1"]) as socket:  # type: ignore[list-item] # a NewType of str
-            hello = {"type": "hello", "client_id": tenant.client_id, "user_id": user_id}
-            await socket.send(json.dumps(hello | {"user_hash": user_hash(tenant.secret, user_id)}))
-            browser = Browser(socket)
+        hash_of_user = user_hash(tenant.secret, user_id)
+        async with self.hello(client_id=tenant.client_id, user_id=user_id, user_hash=hash_of_user) as browser:
             assert (await browser.take())["type"] == "welcome"
             yield browser
+
+    @asynccontextmanager
+    async def hello(self, **credentials: str) -> AsyncIterator[Browser]:
+        """Connects and says hello, whatever becomes of it."""
+        url = f"ws://127.0.0.1:{self._ws_port}/v1/inbox"
+        async with connect(url, subprotocols=["carillon.v1"]) as socket:  # type: ignore[list-item] # a NewType of str
+            await socket.send(json.dumps({"type": "hello", **credentials}))
+            yield Browser(socket)
 
 
 class Browser:
@@ -47,6 +53,7 @@ class Browser:
         self.unread_count = 0
         self.appeared: list[str] = []
         self.answers: dict[str, dict[str, Any]] = {}
+        self.choice_changes = 0
 
     async def take(self) -> dict[str, Any]:
         """Applies the next frame and gives it."""
@@ -61,13 +68,16 @@ class Browser:
                 self.appeared.append(frame["item"]["id"])
                 self.unread_count += frame["unread_change"]
             case "updated":
-                for item in (self.items[item_id] for item_id in frame["ids"] if item_id in self.items):
-                    item |= frame["set"] | {"rev": frame["rev"]}
-                    for name in frame["unset"]:
-                        item.pop(name, None)
+                for item_id, rev in zip(frame["ids"], frame["revs"], strict=True):
+                    if (item := self.items.get(item_id)) and item["rev"] < rev:
+                        item |= frame["set"] | {"rev": rev}
+                        for name in frame["unset"]:
+                            item.pop(name, None)
                 self.unread_count += frame["unread_change"]
             case "result" | "error":
                 self.answers[frame["ref"]] = frame
+            case "preferences_changed":
+                self.choice_changes += 1
             case "retracted":
                 for item_id in frame["ids"]:
                     self.items.pop(item_id, None)
@@ -76,11 +86,23 @@ class Browser:
 
     async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Sends a request and gives its answer; events that come before it are applied."""
-        ref = str(len(self.answers))
-        await self._socket.send(json.dumps({"type": kind, "ref": ref, **fields}))
+        ref = await self.send(kind, **fields)
         while ref not in self.answers:
             await self.take()
         return self.answers[ref]
+
+    async def send(self, kind: str, **fields: Any) -> str:
+        """Sends a request and gives its ref."""
+        ref = str(len(self.answers))
+        await self._socket.send(json.dumps({"type": kind, "ref": ref, **fields}))
+        return ref
+
+    async def closed(self) -> int | None:
+        """Applies frames until the connection is closed, and gives its code."""
+        with suppress(ConnectionClosed):
+            while True:
+                await self.take()
+        return self._socket.close_code
 
     async def take_until(self, item_id: str) -> None:
         """Applies frames until an item is there."""

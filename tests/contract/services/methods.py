@@ -81,10 +81,12 @@ BUILT = {
     "SubNotifications/ListSubNotifications",
     "SubNotifications/PutSubNotification",
     "Users/BatchUpsertUsers",
+    "Users/CreateUserToken",
     "Users/DeleteUser",
     "Users/GetUser",
     "Users/IdentifyUser",
     "Users/ListUsers",
+    "Users/RevokeUserTokens",
 }
 
 # Whose request may be empty.

@@ -9,11 +9,12 @@ import grpc
 import pytest
 
 from carillon.v1 import inbox_pb2, notifications_pb2, sender_pb2, sub_notifications_pb2, user_pb2, users_pb2
-from services.kernel.auth import basic_authorization, user_hash
+from services.kernel.auth import basic_authorization, bearer_authorization, user_hash
 from tests.contract.services.methods import FOR_USERS, METHODS, Method
 from tests.contract.services.refusals import Refusal, refusal
 from tests.contract.services.requests import USER, send_request
 from tests.contract.services.world import Caller
+from tests.tokens import mint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,8 @@ MALFORMED: dict[str, Metadata] = {
     "no-client": [basic_authorization("", "secret")],
     "no-user": [basic_authorization("dev", "", "hash")],
     "half-a-key": [("authorization", "Bearer dev.")],
+    "no-token": [("authorization", "Bearer a.b.c")],
+    "a-token-as-api-token": [("api-token", mint("secret" * 8, "dev", USER))],
     "half-a-key-as-api-token": [("api-token", "dev")],
 }
 
@@ -82,6 +85,8 @@ async def test_every_wrong_credential_gets_the_same_answer(tenant: Tenant) -> No
         [basic_authorization(tenant.client_id, USER, user_hash("wrong", USER))],
         [basic_authorization(tenant.client_id, USER, user_hash(tenant.secret, "another"))],
         [basic_authorization("nobody", USER, user_hash(tenant.secret, USER))],
+        [bearer_authorization(mint("wrong" * 8, tenant.client_id, USER))],
+        [bearer_authorization(mint(tenant.secret, "nobody", USER))],
     ]
 
     answers = {await refusal(count(tenant, metadata)) for metadata in wrong}

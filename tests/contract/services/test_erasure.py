@@ -13,6 +13,7 @@ from carillon.v1 import inbox_pb2, messages_pb2, preferences_pb2, users_pb2
 from services.kernel.clock import new_id, utc_now
 from services.kernel.errors import Unavailable
 from services.users.erasures import AGAIN_AFTER, Erasures
+from services.users.revocations import Revocations
 from tests.contract.services.refusals import assert_violates, refusal
 from tests.contract.services.requests import USER, send_request
 from tests.contract.services.test_preferences import choose, preference
@@ -177,6 +178,41 @@ async def test_all_until_the_answer_counts_as_late(world: World, tenant: Tenant)
     assert (entry["until"], entry["due_time"]) == (ended, ended + AGAIN_AFTER)
 
 
+async def test_an_entry_is_running_as_long_as_the_deletion(world: World, tenant: Tenant) -> None:
+    """An entry says that the deletion is under way from before it takes anything until nothing is left."""
+    await tenant.send(send_request())
+    own = [{"$match": {"documentKey._id.e": tenant.client_id}}]
+    async with await world.database.watch(own, full_document="updateLookup") as events, asyncio.timeout(15):
+        await delete(tenant)
+        begun, *taken, ended = [await anext(events) for _ in range(5)]
+
+    assert (begun["ns"]["coll"], begun["fullDocument"].get("running")) == ("erasures", True)
+    assert [(one["ns"]["coll"], one["operationType"]) for one in taken] == [
+        ("revocations", "insert"),
+        ("users", "delete"),
+        ("messages", "delete"),
+    ]
+    assert (ended["ns"]["coll"], ended["updateDescription"]["removedFields"]) == ("erasures", ["running"])
+
+
+async def test_after_a_crash_an_entry_is_running_until_the_second_pass(world: World, tenant: Tenant) -> None:
+    """A deletion that ends before it is through says so until the second pass, which takes the entry with it."""
+    times = iter([utc_now()])
+    query = {"_id.e": tenant.client_id}
+
+    def crash() -> datetime:
+        if time := next(times, None):
+            return time
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await world.stores.erasures.erase(tenant.client_id, USER, crash)
+    assert (await world.database.erasures.find_one(query))["running"] is True
+    await erase_again(world, utc_now() + AGAIN_AFTER)
+
+    assert await world.database.erasures.find_one(query) is None
+
+
 async def test_a_deletion_during_the_second_pass_has_its_own(world: World, tenant: Tenant) -> None:
     """A user who is deleted again while an older deletion is worked off is erased again for the newer one, too."""
     await delete(tenant)
@@ -220,5 +256,5 @@ async def test_the_work_goes_on_after_a_failure() -> None:
 
     database: Any = Failing()
     with pytest.raises(asyncio.CancelledError):
-        await Erasures(database).run(utc_now, sleep=count)
+        await Erasures(database, Revocations(database)).run(utc_now, sleep=count)
     assert tries == 3

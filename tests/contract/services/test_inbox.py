@@ -175,16 +175,17 @@ async def test_views(tenant: Tenant) -> None:
 
 
 async def test_an_unknown_user_has_nothing(tenant: Tenant) -> None:
-    """An inbox of somebody unknown is empty, and asking does not create them."""
+    """An inbox of somebody unknown is empty, and listing does not create them, as a welcome does."""
     before = await tenant.stored()
 
     assert await list_inbox(tenant) == inbox_pb2.ListInboxResponse()
-    assert list((await sync(tenant)).welcome.items) == []
     assert await tenant.stored() == before
+    assert list((await sync(tenant)).welcome.items) == []
+    assert await tenant.stored() == before | {"users": 1}
 
 
 async def test_sync_is_a_snapshot(tenant: Tenant) -> None:
-    """SyncInbox answers the newest items and the whole badge, cut to the limit; a cursor changes nothing yet."""
+    """SyncInbox answers the newest items and the whole badge, cut to the limit; what is no cursor changes nothing."""
     sent = await tenant.send(*(send_request() for _ in range(3)))
 
     for fields in ({"limit": 2}, {"limit": 2, "cursor": "anything"}):
@@ -211,7 +212,8 @@ async def test_a_retracted_item_is_in_no_snapshot(tenant: Tenant) -> None:
     request = sender_pb2.RetractRequest(user_id=USER, tracking_ids=[sent.tracking_id])
     await tenant.backend.sender.Retract(request)
 
-    assert (await sync(tenant)).welcome == inbox_pb2.InboxWelcome(resume=inbox_pb2.INBOX_RESUME_SNAPSHOT)
+    welcome = (await sync(tenant)).welcome
+    assert (list(welcome.items), welcome.unread_count) == ([], 0)
 
 
 async def test_a_position_of_the_future_is_not_reached(tenant: Tenant) -> None:

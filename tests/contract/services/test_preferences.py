@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carillon.v1 import channel_pb2, notifications_pb2, preferences_pb2
+from carillon.v1 import channel_pb2, notifications_pb2, preferences_pb2, sub_notifications_pb2
+from services.preferences.model import MAX_PARTS_OF_PAGE
 from tests.contract.services.refusals import refusal
 from tests.contract.services.requests import (
     CALL,
@@ -315,3 +316,34 @@ async def test_a_user_has_their_own_choices_only(tenant: Tenant) -> None:
         own.GetPreferences(preferences_pb2.GetPreferencesRequest(user_id="someone-else")),
     ):
         assert (await refusal(request)).reason == "OTHER_USER"
+
+
+async def test_parts_are_paged_too(tenant: Tenant) -> None:
+    """A notification with more parts than a page has goes on in the next one; every part is there once."""
+    await tenant.put(definition("n1"), definition("n2"), definition("n3"))
+    counts = {"n1": 3, "n2": MAX_PARTS_OF_PAGE + 1, "n3": 1}
+    expected = [(name, f"part-{i:03}") for name, count in counts.items() for i in range(count)]
+    for name, part_id in expected:
+        request = sub_notifications_pb2.PutSubNotificationRequest(notification_id=name, sub_notification_id=part_id)
+        await tenant.backend.sub_notifications.PutSubNotification(request)
+    last_part = f"part-{MAX_PARTS_OF_PAGE:03}"
+    await choose(tenant, preference("n2", part=last_part))
+
+    found: list[tuple[str, str]] = []
+    chosen: list[str] = []
+    pages, token = 0, ""
+    while True:
+        answer = await tenant.backend.preferences.GetPreferences(
+            preferences_pb2.GetPreferencesRequest(user_id=USER, page_token=token)
+        )
+        parts = [(one.notification_id, part) for one in answer.notifications for part in one.sub_notifications]
+        assert len(parts) <= MAX_PARTS_OF_PAGE
+        found += [(name, part.sub_notification_id) for name, part in parts]
+        chosen += [part.sub_notification_id for _, part in parts if part.channels[0].chosen]
+        pages, token = pages + 1, answer.next_page_token
+        if not token:
+            break
+
+    assert found == expected
+    assert chosen == [last_part]
+    assert pages == 2

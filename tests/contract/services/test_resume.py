@@ -93,6 +93,9 @@ async def test_without_a_cursor_the_newest_items_are_answered(tenant: Tenant) ->
     assert (answer.welcome.resume, answer.welcome.cause) == (SNAPSHOT, inbox_pb2.INBOX_SNAPSHOT_CAUSE_NO_CURSOR)
     assert [item.id for item in answer.welcome.items] == ids[:0:-1]
     assert answer.welcome.unread_count == 3
+    request = inbox_pb2.ListInboxRequest(page_token=answer.welcome.next_page_token)
+    assert [item.id for item in (await tenant.user(USER).inbox.ListInbox(request)).items] == ids[:1]
+    assert not (await sync(tenant, limit=3)).welcome.next_page_token
     assert verified(tenant, answer.cursor).position == int(answer.position, 16)
 
 

@@ -85,13 +85,12 @@ class Client(ABC):
         user: Whose it is.
         accounts: Where its welcomes are counted.
         limit: How many items it wants in a snapshot.
-        compares_revs: As in `Model`.
     """
 
-    def __init__(self, name: str, user: User, accounts: Accounts, *, limit: int, compares_revs: bool) -> None:
+    def __init__(self, name: str, user: User, accounts: Accounts, *, limit: int) -> None:
         self.name = name
         self.user = user
-        self.model = Model(limit=limit, compares_revs=compares_revs)
+        self.model = Model()
         self._limit = limit
         self._accounts = accounts
         self._deletions = 0
@@ -188,7 +187,7 @@ class Client(ABC):
 
 
 class SocketClient(Client):
-    """A client of the gateway, by websocket; it applies what comes, in its order.
+    """A client of the gateway, by websocket.
 
     Args:
         ws_port: Where the gateway is.
@@ -196,7 +195,7 @@ class SocketClient(Client):
     """
 
     def __init__(self, name: str, user: User, accounts: Accounts, *, limit: int, ws_port: int, aborts: bool) -> None:
-        super().__init__(name, user, accounts, limit=limit, compares_revs=False)
+        super().__init__(name, user, accounts, limit=limit)
         self._url = f"ws://127.0.0.1:{ws_port}/v1/inbox"
         self._ws_port = ws_port
         self._aborts = aborts
@@ -243,14 +242,14 @@ class SocketClient(Client):
 
 
 class StreamClient(Client):
-    """A client of WatchInbox; it leaves an item alone that it holds in a version as high as that of an update.
+    """A client of WatchInbox.
 
     Args:
         late: Whether it asks the services whose clock is late.
     """
 
     def __init__(self, name: str, user: User, accounts: Accounts, *, limit: int, late: bool) -> None:
-        super().__init__(name, user, accounts, limit=limit, compares_revs=True)
+        super().__init__(name, user, accounts, limit=limit)
         self._late = late
 
     @asynccontextmanager

@@ -18,6 +18,8 @@ Item = dict[str, Any]
 Frame = dict[str, Any]
 Key = tuple[str, str]
 
+_FIRST: Key = ("", "")
+_LAST: Key = ("~", "")
 # What an item has although it is not told of.
 _DEFAULTS: Item = {"notification_id": "", "title": "", "unread": False, "message_count": 1, "priority": "NORMAL"}
 
@@ -35,15 +37,9 @@ class Truth:
 
 
 class Model:
-    """What a client holds.
+    """What a client holds."""
 
-    Args:
-        limit: How many items it wants in a snapshot.
-        compares_revs: Whether it leaves an item alone that it holds in the version of an update or a higher one, as
-            the comments of WatchInbox say; else it applies what comes, in its order.
-    """
-
-    def __init__(self, *, limit: int, compares_revs: bool) -> None:
+    def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.unread_count = 0
         self.cursor = ""
@@ -53,13 +49,11 @@ class Model:
         self.shown_as_new: list[str] = []
         """What it rang for, in that order."""
 
-        self._limit = limit
-        self._compares_revs = compares_revs
-        self._newest: Key = ("", "")
+        self._newest = _FIRST
         """The newest that it ever held."""
 
-        self._oldest: Key = ("", "")
-        """All items that are newer are held: where the last snapshot ended that was cut at the limit."""
+        self._oldest = _FIRST
+        """The oldest of the last snapshot, where there were older ones: those it passes over."""
 
         self._gone: set[str] = set()
 
@@ -70,11 +64,11 @@ class Model:
                 self._welcome(frame)
                 self.unread_count = frame["unread_count"]
             case "created":
-                self._put(frame["item"])
+                self._put(frame["item"], newest=self._newest)
                 self.unread_count += frame["unread_change"]
             case "updated":
-                for item_id in frame["ids"]:
-                    self._update(item_id, frame)
+                for item_id, rev in zip(frame["ids"], frame["revs"], strict=True):
+                    self._update(item_id, rev, frame)
                 self.unread_count += frame["unread_change"]
             case "retracted":
                 for item_id in frame["ids"]:
@@ -85,7 +79,7 @@ class Model:
         self.cursor = frame["cursor"]
 
     def differences(self, truth: Truth) -> list[str]:
-        """Tells what of this is not as it is in the database; the version of an item may lag, never lead."""
+        """Tells what of this is not as it is in the database."""
         found = []
         if self.unread_count != truth.unread_count:
             found.append(f"the badge is {self.unread_count}, and must be {truth.unread_count}")
@@ -93,7 +87,7 @@ class Model:
             true = truth.items.get(item_id)
             if true is None:
                 found.append(f"{item_id} is held, and is not there: {item}")
-            elif item["rev"] > true["rev"] or item | {"rev": ""} != true | {"rev": ""}:
+            elif item != true:
                 wrong = {name for name in item.keys() | true.keys() if item.get(name) != true.get(name)}
                 found.append(f"{item_id} differs in {sorted(wrong)}: held {item}, there is {true}")
         missing = [
@@ -105,38 +99,43 @@ class Model:
 
     def _welcome(self, frame: Frame) -> None:
         if frame["resume"] == "full":
+            newest = self._newest
             for item in frame["items"]:
                 if "retract_time" in item:
                     self._remove(item["id"])
                 else:
-                    self._put(item)
+                    self._put(item, newest=newest)
             return
 
         before, self.items = self.items, {}
-        for item in reversed(frame["items"]):
-            self._put(item, before=before.get(item["id"]))
-        is_cut = len(frame["items"]) >= self._limit
-        self._oldest = _key(frame["items"][-1]) if is_cut else ("", "")
+        self._oldest = _key(frame["items"][-1]) if frame.get("next_page_token") else _FIRST
+        # To whom another inbox is shown, or the first one, nothing in it is new.
+        is_first = self.cursor == "" or frame["cause"] in ("OTHER_USER", "CURSOR_AHEAD")
+        newest = _LAST if is_first else self._newest
+        for item in frame["items"]:
+            self._put(item, newest=newest, before=before.get(item["id"]))
 
-    def _put(self, item: Item, before: Item | None = None) -> None:
+    def _put(self, item: Item, *, newest: Key, before: Item | None = None) -> None:
         held = self.items.get(item["id"], before)
         if item["id"] in self._gone:
             raise BrokenPromiseError(f"an item that was taken back is there again: {item}")
         if held and held["rev"] > item["rev"]:
             raise BrokenPromiseError(f"an older state: {item}, after {held}")
-        if not held and item["unread"] and _key(item) > self._newest:
+        self.told.add(item["id"])
+        if _key(item) < self._oldest:
+            return
+        if not held and item["unread"] and _key(item) > newest:
             self.shown_as_new.append(item["id"])
         self._newest = max(self._newest, _key(item))
-        self.told.add(item["id"])
         self.items[item["id"]] = item
 
-    def _update(self, item_id: str, frame: Frame) -> None:
+    def _update(self, item_id: str, rev: str, frame: Frame) -> None:
         item = self.items.get(item_id)
-        if item is None or (self._compares_revs and item["rev"] >= frame["rev"]):
+        if item is None or item["rev"] >= rev:
             return
         changed = {name: value for name, value in item.items() if name not in frame["unset"]}
         changed |= {name: _DEFAULTS[name] for name in frame["unset"] if name in _DEFAULTS}
-        self.items[item_id] = changed | frame["set"] | {"rev": max(item["rev"], frame["rev"])}
+        self.items[item_id] = changed | frame["set"] | {"rev": rev}
 
     def _remove(self, item_id: str) -> None:
         self.items.pop(item_id, None)
@@ -156,11 +155,12 @@ def frame_of(response: inbox_pb2.WatchInboxResponse) -> Frame | None:
             if welcome.cause:
                 told["cause"] = inbox_pb2.InboxSnapshotCause.Name(welcome.cause).removeprefix("INBOX_SNAPSHOT_CAUSE_")
             told |= {"items": [item_from_proto(item) for item in welcome.items], "unread_count": welcome.unread_count}
+            told["next_page_token"] = welcome.next_page_token
         case "created":
             told["item"] = item_from_proto(response.created.item)
         case "updated":
             updated = response.updated
-            told |= {"ids": list(updated.ids), "rev": updated.rev, "set": _given(updated.set)}
+            told |= {"ids": list(updated.ids), "revs": list(updated.revs), "set": _given(updated.set)}
             told["unset"] = [name.removeprefix("content.") for name in updated.unset]
         case "retracted":
             told["ids"] = list(response.retracted.ids)

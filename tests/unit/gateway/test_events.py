@@ -79,7 +79,7 @@ def test_an_update_tells_the_fields_that_browsers_know() -> None:
     assert body_of(_event(change)) == {
         "type": "updated",
         "ids": ["m1"],
-        "rev": "0000000500000001",
+        "revs": ["0000000500000001"],
         "set": {"seen_time": "2026-01-02T12:00:00.000Z", "unread": False},
         "unset": ["clicked_time"],
         "unread_change": -1,
@@ -142,20 +142,20 @@ def test_changes_name_their_user() -> None:
 
 
 def test_neighbours_that_tell_the_same_are_joined() -> None:
-    """Equal changes are one frame with all ids, the sum of their badge, and the least of their versions."""
+    """Equal changes are one frame with all ids, the version of each, and the sum of their badge."""
     seen = ({"seen_time": NOON}, ("clicked_time",))
     events = [
-        Event(5, Updated(("a",), 2, *seen), -1),
-        Event(6, Updated(("b",), 1, *seen), -1),
+        Event(5, Updated(("a",), (2,), *seen), -1),
+        Event(6, Updated(("b",), (1,), *seen), -1),
         Event(7, Retracted(("c",)), -1),
         Event(8, Retracted(("d",))),
-        Event(9, Updated(("e",), 3, *seen), -1),
+        Event(9, Updated(("e",), (3,), *seen), -1),
     ]
 
     joined = coalesce(events)
 
     assert [event.position for event in joined] == [6, 8, 9]
-    assert (joined[0].what, joined[0].unread_change) == (Updated(("a", "b"), 1, *seen), -2)
+    assert (joined[0].what, joined[0].unread_change) == (Updated(("a", "b"), (2, 1), *seen), -2)
     assert (joined[1].what, joined[1].unread_change) == (Retracted(("c", "d")), -1)
     assert joined[2] is events[4]
 

@@ -8,8 +8,12 @@ import pytest
 
 from gateway.fields import FrameError
 from gateway.frames import Hello, Ping, encode, parse
-from gateway.requests import Filter, ListItems, MarkItems, Until
+from gateway.requests import Filter, ListItems, MarkItems, RenewToken, Until
+from services.kernel.tokens import read_token
+from tests.tokens import mint
 
+SECRET = "secret" * 8
+TOKEN = mint(SECRET, "dev", "u:1")
 HELLO = {"type": "hello", "client_id": "dev", "user_id": "u:1", "user_hash": "aGFzaA=="}
 
 
@@ -88,17 +92,48 @@ def test_a_wrong_field_of_hello_is_named(change: dict[str, Any], field: str) -> 
     assert (caught.value.code, caught.value.field) == ("INVALID_FIELD", field)
 
 
-def test_tokens_are_refused_by_their_own_code() -> None:
-    """A client learns that it is the token that cannot be used yet."""
-    with pytest.raises(FrameError) as caught:
-        parse(json.dumps({"type": "hello", "token": "a.b.c", "client_id": "dev"}))
+def test_hello_takes_a_token_alone() -> None:
+    """A token says who it is for; what stands beside it may say the same."""
+    told = Hello("dev", "u:1", limit=7, cursor="c", token=read_token(TOKEN))
+    bare = {"type": "hello", "token": TOKEN, "limit": 7, "cursor": "c"}
 
-    assert caught.value.body() == {
-        "type": "error",
-        "code": "TOKEN_NOT_SUPPORTED_YET",
-        "message": "user tokens are not supported yet; send user_hash",
-        "field": "token",
-    }
+    assert parse(json.dumps(bare)) == told
+    assert parse(json.dumps(bare | {"client_id": "dev", "user_id": "u:1", "user_hash": None})) == told
+    assert TOKEN not in repr(told)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"user_hash": "aGFzaA=="}, "token"),
+        ({"user_hash": ""}, "token"),
+        ({"client_id": "other"}, "client_id"),
+        ({"client_id": ""}, "client_id"),
+        ({"client_id": ["dev"]}, "client_id"),
+        ({"user_id": "u"}, "user_id"),
+        ({"user_id": "u:1 "}, "user_id"),
+        ({"token": 7}, "token"),
+        ({"token": ""}, "token"),
+        ({"token": "a.b.c"}, "token"),
+        ({"token": TOKEN + "\ud800"}, "token"),
+        ({"token": TOKEN + "x" * 4096}, "token"),
+        ({"token": mint(SECRET, "dev", "a\0b")}, "token"),
+        ({"token": mint(SECRET, "dev", "u:1", exp=None)}, "token"),
+        ({"limit": 0}, "limit"),
+        ({"cursor": 5}, "cursor"),
+    ],
+)
+def test_a_wrong_field_of_hello_with_a_token_is_named(change: dict[str, Any], field: str) -> None:
+    """A hash beside the token, another user than the token's, and what is no token are refused."""
+    with pytest.raises(FrameError) as caught:
+        parse(json.dumps({"type": "hello", "token": TOKEN} | change))
+
+    assert (caught.value.code, caught.value.field) == ("INVALID_FIELD", field)
+
+
+def test_a_renewal_is_read() -> None:
+    """A renewal has a ref and a token."""
+    assert parse(json.dumps({"type": "renew", "ref": "1", "token": TOKEN})) == RenewToken("1", read_token(TOKEN))
 
 
 def test_an_error_answers_with_the_ref_of_its_frame() -> None:
@@ -158,6 +193,9 @@ def test_a_mark_is_read() -> None:
         ({"type": "list", "ref": "1", "filter": {"tags": "t"}}, "filter.tags"),
         ({"type": "list", "ref": "1", "filter": {"tags": ["t"] * 101}}, "filter.tags"),
         ({"type": "list", "ref": "1", "filter": {"tags": ["t", 1]}}, "filter.tags[1]"),
+        ({"type": "renew", "token": TOKEN}, "ref"),
+        ({"type": "renew", "ref": "1"}, "token"),
+        ({"type": "renew", "ref": "1", "token": "a.b.c"}, "token"),
         ({"type": "mark", "ids": ["a"]}, "ref"),
         ({"type": "mark", "ref": "1"}, "ids"),
         ({"type": "mark", "ref": "1", "ids": ["a"], "until": {}}, "ids"),

@@ -45,6 +45,15 @@ async def test_health(client: httpx.AsyncClient) -> None:
     assert response.json() == {"status": "ok"}
 
 
+async def test_health_of_a_process_that_stops() -> None:
+    """A process on its way out says so, while it still answers."""
+    async with open_client(create_app(ws_port=8081, is_stopping=lambda: True)) as client:
+        response = await client.get("/healthz")
+
+    assert response.status_code == 503
+    assert response.json() == {"status": "stopping"}
+
+
 async def test_gateway(client: httpx.AsyncClient, dev_app: FastAPI) -> None:
     """A page is told the port of the sockets, and that only dev has the routes of dev."""
     async with open_client(dev_app) as dev_client:
@@ -184,3 +193,24 @@ async def test_a_taken_port() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(PortTakenError, match=rf"^cannot listen on .* port {port}: .*set another one$"):
             await serve_http(create_app(ws_port=8081), host="127.0.0.1", port=port, stop=asyncio.Event())
+
+
+async def test_a_port_is_shared_only_by_who_says_so() -> None:
+    """One that others would share is taken all the same, unless this server shares too."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as shared:
+        port = shared.getsockname()[1]
+        with pytest.raises(PortTakenError):
+            await serve_http(create_app(ws_port=8081), host="127.0.0.1", port=port, stop=asyncio.Event())
+
+        stop = asyncio.Event()
+        stop.set()
+        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        await serve_http(
+            create_app(ws_port=8081),
+            host="127.0.0.1",
+            port=port,
+            stop=stop,
+            reuse_port=True,
+            on_ready=ready.set_result,
+        )
+        assert await ready == port

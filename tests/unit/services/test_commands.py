@@ -142,7 +142,8 @@ def test_a_view_keeps_the_badge_and_the_titles() -> None:
     def told(**frame: Any) -> list[str]:
         return [line.plain[10:] for line in view.lines(frame)]
 
-    assert told(type="welcome", unread_count=3, items=[item("1", "One", body="b"), item("2", "Two", unread=False)]) == [
+    items = [item("1", "One", body="b"), item("2", "Two", unread=False)]
+    assert told(type="welcome", resume="snapshot", unread_count=3, items=items) == [
         "welcome   2 items  (3 unread)",
         "● One - b  [n]",
         "  Two  [n]",
@@ -161,3 +162,17 @@ def test_a_view_keeps_the_badge_and_the_titles() -> None:
     assert told(type="retracted", ids=["2"], unread_change=0) == ["retracted New  (2 unread)"]
     assert told(type="error", code="X", message="y") == ["error     X: y  (2 unread)"]
     assert told(type="unheard_of") == []
+
+
+def test_a_view_resumes_where_it_was() -> None:
+    """A welcome that has what changed meanwhile tells that, by the titles that are known."""
+    view = View(lambda: NOW)
+    snapshot = {"type": "welcome", "resume": "snapshot", "unread_count": 1, "items": [item("1", "One")], "cursor": "a"}
+    full = {"type": "welcome", "resume": "full", "unread_count": 1, "cursor": "b"}
+
+    shown = [list(view.lines(frame)) for frame in (snapshot, {"type": "created", "item": item("2", "Two")})]
+    gone = {"id": "1", "rev": "2", "retract_time": "2026-03-01T12:30:00.000Z"}
+    shown.append(list(view.lines(full | {"items": [gone, item("3", "Three")]})))
+
+    assert [line.plain[10:] for line in shown[-1]] == ["welcome   2 changes  (1 unread)", "- One", "● Three  [n]"]
+    assert view.cursor == "b"

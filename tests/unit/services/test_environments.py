@@ -10,6 +10,7 @@ from services.environments.authenticator import Authenticator
 from services.environments.model import Environment, Secret, is_client_id
 from services.kernel.auth import BackendCredentials, Credentials, Principal, Realm, UserCredentials, user_hash
 from services.kernel.errors import Unauthenticated
+from services.kernel.tokens import TokenCredentials
 from tests.unit.services.builders import NOW
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ async def authenticate(
 ) -> Principal:
     """Checks credentials at a time."""
     store = environments or Environments(ROTATED, Environment("other", (Secret("k1", "others", NOW),)))
-    return await Authenticator(cast("Catalogue", store), lambda: now).authenticate(credentials)
+
+    async def no_revocation(client_id: str, user_id: str) -> None:
+        assert isinstance(credentials, TokenCredentials), "only a token pays for this read"
+
+    authenticator = Authenticator(cast("Catalogue", store), lambda: now, not_before=no_revocation)
+    return await authenticator.authenticate(credentials)
 
 
 @pytest.mark.parametrize("secret", ["old", "new"])

@@ -740,12 +740,17 @@ class InboxWelcome(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     UNREAD_COUNT_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     resume: Global___InboxResume.ValueType
     """What the items are."""
     unread_count: _builtins.int
     """How many unread items the user has."""
     cause: Global___InboxSnapshotCause.ValueType
     """Why it is a snapshot. Absent: it is none."""
+    next_page_token: _builtins.str
+    """The page_token by which ListInbox goes on after the items of a snapshot, with no view, filter or before_time. Empty:
+    these are all.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___InboxItem]:
         """The items: of a snapshot the newest, newest first; else what changed, in the order of the changes."""
@@ -757,10 +762,11 @@ class InboxWelcome(_message.Message):
         items: _abc.Iterable[Global___InboxItem] | None = ...,
         unread_count: _builtins.int = ...,
         cause: Global___InboxSnapshotCause.ValueType = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "items", b"items", "resume", b"resume", "unread_count", b"unread_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "items", b"items", "next_page_token", b"next_page_token", "resume", b"resume", "unread_count", b"unread_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -917,14 +923,18 @@ class ItemsUpdated(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     IDS_FIELD_NUMBER: _builtins.int
-    REV_FIELD_NUMBER: _builtins.int
+    REVS_FIELD_NUMBER: _builtins.int
     SET_FIELD_NUMBER: _builtins.int
     UNSET_FIELD_NUMBER: _builtins.int
-    rev: _builtins.str
-    """Their new version. An item that a client holds in this version or a higher one stays as it is."""
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Which items; a client passes over those that it does not hold."""
+
+    @_builtins.property
+    def revs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their new versions, one for each id, in the same order. An item that a client holds in its version here or in a
+        higher one stays as it is.
+        """
 
     @_builtins.property
     def set(self) -> Global___InboxItem:
@@ -938,13 +948,13 @@ class ItemsUpdated(_message.Message):
         self,
         *,
         ids: _abc.Iterable[_builtins.str] | None = ...,
-        rev: _builtins.str = ...,
+        revs: _abc.Iterable[_builtins.str] | None = ...,
         set: Global___InboxItem | None = ...,
         unset: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["set", b"set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids", "rev", b"rev", "set", b"set", "unset", b"unset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids", "revs", b"revs", "set", b"set", "unset", b"unset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,7 +99,7 @@ class GetPreferencesRequest(_message.Message):
     scope: Global___PreferenceScope.ValueType
     """Which notifications to answer. Absent: ALL."""
     page_size: _builtins.int
-    """How many notifications to answer: 50 where it is 0, at most 1,000."""
+    """How many notifications to answer: 50 where it is 0, at most 1,000. A page may have fewer."""
     page_token: _builtins.str
     """The next_page_token of the page before. Absent: the first page. The scope must be the same."""
     def __init__(
@@ -137,7 +137,9 @@ class GetPreferencesResponse(_message.Message):
 
     @_builtins.property
     def notifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___NotificationPreference]:
-        """What the choices come to, a page of notifications by id."""
+        """What the choices come to, a page of notifications by id. A page has at most 200 sub-notifications, and ends before
+        more of them: one notification may go on in the next page, which then begins with it.
+        """
 
     def __init__(
         self,
@@ -181,7 +183,7 @@ class NotificationPreference(_message.Message):
 
     @_builtins.property
     def sub_notifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubNotificationPreference]:
-        """Its sub-notifications, by id."""
+        """Its sub-notifications, by id; those of this page."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

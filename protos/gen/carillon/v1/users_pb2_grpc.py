@@ -142,8 +142,9 @@ class UsersServicer:
 
     def CreateUserToken(self, request, context):
         """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash. A backend may
-        make the same by itself: HS256 under a live client_secret, `aud` the client_id, `sub` the user, `iat`, and `exp` at
-        most 24 hours after it; `kid` may name the secret.
+        make the same by itself: `aud` the client_id, `sub` the user, `iat`, and `exp` at most 24 hours after it; HS256,
+        with the key that is SHA-256 of "carillon user token:" followed by a live client_secret, as 64 hex digits in small
+        letters. `kid` may name the secret.
 
         Fails with INVALID_ARGUMENT (INVALID_REQUEST).
         """

@@ -70,8 +70,9 @@ class UsersStub:
     """
     CreateUserToken: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateUserTokenRequest, _users_pb2.CreateUserTokenResponse]
     """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash. A backend may
-    make the same by itself: HS256 under a live client_secret, `aud` the client_id, `sub` the user, `iat`, and `exp` at
-    most 24 hours after it; `kid` may name the secret.
+    make the same by itself: `aud` the client_id, `sub` the user, `iat`, and `exp` at most 24 hours after it; HS256,
+    with the key that is SHA-256 of "carillon user token:" followed by a live client_secret, as 64 hex digits in small
+    letters. `kid` may name the secret.
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
@@ -124,8 +125,9 @@ class UsersAsyncStub(UsersStub):
     """
     CreateUserToken: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateUserTokenRequest, _users_pb2.CreateUserTokenResponse]  # type: ignore[assignment]
     """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash. A backend may
-    make the same by itself: HS256 under a live client_secret, `aud` the client_id, `sub` the user, `iat`, and `exp` at
-    most 24 hours after it; `kid` may name the secret.
+    make the same by itself: `aud` the client_id, `sub` the user, `iat`, and `exp` at most 24 hours after it; HS256,
+    with the key that is SHA-256 of "carillon user token:" followed by a live client_secret, as 64 hex digits in small
+    letters. `kid` may name the secret.
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
@@ -217,8 +219,9 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.CreateUserTokenResponse, _abc.Awaitable[_users_pb2.CreateUserTokenResponse]]:
         """Makes a short-lived token (a JWT) that lets a browser act as the user, in place of the user hash. A backend may
-        make the same by itself: HS256 under a live client_secret, `aud` the client_id, `sub` the user, `iat`, and `exp` at
-        most 24 hours after it; `kid` may name the secret.
+        make the same by itself: `aud` the client_id, `sub` the user, `iat`, and `exp` at most 24 hours after it; HS256,
+        with the key that is SHA-256 of "carillon user token:" followed by a live client_secret, as 64 hex digits in small
+        letters. `kid` may name the secret.
 
         Fails with INVALID_ARGUMENT (INVALID_REQUEST).
         """
