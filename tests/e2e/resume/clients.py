@@ -90,7 +90,7 @@ class Client(ABC):
     def __init__(self, name: str, user: User, accounts: Accounts, *, limit: int) -> None:
         self.name = name
         self.user = user
-        self.model = Model(limit=limit)
+        self.model = Model()
         self._limit = limit
         self._accounts = accounts
         self._deletions = 0

@@ -18,6 +18,8 @@ Item = dict[str, Any]
 Frame = dict[str, Any]
 Key = tuple[str, str]
 
+_FIRST: Key = ("", "")
+_LAST: Key = ("~", "")
 # What an item has although it is not told of.
 _DEFAULTS: Item = {"notification_id": "", "title": "", "unread": False, "message_count": 1, "priority": "NORMAL"}
 
@@ -35,13 +37,9 @@ class Truth:
 
 
 class Model:
-    """What a client holds.
+    """What a client holds."""
 
-    Args:
-        limit: How many items it wants in a snapshot.
-    """
-
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.unread_count = 0
         self.cursor = ""
@@ -51,12 +49,11 @@ class Model:
         self.shown_as_new: list[str] = []
         """What it rang for, in that order."""
 
-        self._limit = limit
-        self._newest: Key = ("", "")
+        self._newest = _FIRST
         """The newest that it ever held."""
 
-        self._oldest: Key = ("", "")
-        """All items that are newer are held: where the last snapshot ended that was cut at the limit."""
+        self._oldest = _FIRST
+        """The oldest of the last snapshot, where there were older ones: those it passes over."""
 
         self._gone: set[str] = set()
 
@@ -67,7 +64,7 @@ class Model:
                 self._welcome(frame)
                 self.unread_count = frame["unread_count"]
             case "created":
-                self._put(frame["item"])
+                self._put(frame["item"], newest=self._newest)
                 self.unread_count += frame["unread_change"]
             case "updated":
                 for item_id, rev in zip(frame["ids"], frame["revs"], strict=True):
@@ -82,7 +79,7 @@ class Model:
         self.cursor = frame["cursor"]
 
     def differences(self, truth: Truth) -> list[str]:
-        """Tells what of this is not as it is in the database, versions included."""
+        """Tells what of this is not as it is in the database."""
         found = []
         if self.unread_count != truth.unread_count:
             found.append(f"the badge is {self.unread_count}, and must be {truth.unread_count}")
@@ -102,29 +99,34 @@ class Model:
 
     def _welcome(self, frame: Frame) -> None:
         if frame["resume"] == "full":
+            newest = self._newest
             for item in frame["items"]:
                 if "retract_time" in item:
                     self._remove(item["id"])
                 else:
-                    self._put(item)
+                    self._put(item, newest=newest)
             return
 
         before, self.items = self.items, {}
-        for item in reversed(frame["items"]):
-            self._put(item, before=before.get(item["id"]))
-        is_cut = len(frame["items"]) >= self._limit
-        self._oldest = _key(frame["items"][-1]) if is_cut else ("", "")
+        self._oldest = _key(frame["items"][-1]) if frame.get("next_page_token") else _FIRST
+        # To whom another inbox is shown, or the first one, nothing in it is new.
+        is_first = self.cursor == "" or frame["cause"] in ("OTHER_USER", "CURSOR_AHEAD")
+        newest = _LAST if is_first else self._newest
+        for item in frame["items"]:
+            self._put(item, newest=newest, before=before.get(item["id"]))
 
-    def _put(self, item: Item, before: Item | None = None) -> None:
+    def _put(self, item: Item, *, newest: Key, before: Item | None = None) -> None:
         held = self.items.get(item["id"], before)
         if item["id"] in self._gone:
             raise BrokenPromiseError(f"an item that was taken back is there again: {item}")
         if held and held["rev"] > item["rev"]:
             raise BrokenPromiseError(f"an older state: {item}, after {held}")
-        if not held and item["unread"] and _key(item) > self._newest:
+        self.told.add(item["id"])
+        if _key(item) < self._oldest:
+            return
+        if not held and item["unread"] and _key(item) > newest:
             self.shown_as_new.append(item["id"])
         self._newest = max(self._newest, _key(item))
-        self.told.add(item["id"])
         self.items[item["id"]] = item
 
     def _update(self, item_id: str, rev: str, frame: Frame) -> None:
@@ -153,6 +155,7 @@ def frame_of(response: inbox_pb2.WatchInboxResponse) -> Frame | None:
             if welcome.cause:
                 told["cause"] = inbox_pb2.InboxSnapshotCause.Name(welcome.cause).removeprefix("INBOX_SNAPSHOT_CAUSE_")
             told |= {"items": [item_from_proto(item) for item in welcome.items], "unread_count": welcome.unread_count}
+            told["next_page_token"] = welcome.next_page_token
         case "created":
             told["item"] = item_from_proto(response.created.item)
         case "updated":
