@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from carillon.v1 import sender_pb2
 from services.dev import CLIENT_ID, CLIENT_SECRET, SAMPLE_USER_ID
 from services.kernel.clock import utc_now
 from services.kernel.tokens import check_times, read_token, signature_matches
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 README = ROOT / "README.md"
 PROTOS_README = ROOT / "protos" / "README.md"
 
-KINDS = ("make run", "quick start", "grpcurl", "python", "python token", "browser")
-POLYGLOT_KINDS = ("grpcurl", "node", "go", "node stubs", "node token", "go stubs")
+KINDS = ("make run", "quick start", "grpcurl", "python", "python token", "browser", "carillon.js")
+POLYGLOT_KINDS = ("grpcurl", "node", "carillon.js in node", "go", "node stubs", "node token", "go stubs")
 
 _COMMAND_S = 300.0
 # The ports that the README shows, by their settings; MongoDB's is any that was free.
@@ -111,6 +112,14 @@ def _mask(value: Any) -> Any:
             return next((name for name, shape in _VARIES.items() if shape.fullmatch(value)), value)
         case _:
             return value
+
+
+def new_order() -> sender_pb2.SendRequest:
+    """Makes the send of which the examples are told."""
+    request = sender_pb2.SendRequest(notification_id="new_order")
+    request.user.id = SAMPLE_USER_ID
+    request.merge_tags.update({"item": "Krabby Patty Burger"})
+    return request
 
 
 @dataclass(frozen=True)
