@@ -52,6 +52,8 @@ export class ItemList {
   render(items) {
     const focus = this.#focused();
     this.#removeAllBut(items);
+    // The keyboard goes on where the row was, not at the top of the page.
+    if (focus && !focus.row.element.isConnected) this.focusAt(focus.index);
 
     let left = ROWS_A_FRAME;
     let next = this.element.firstElementChild;
@@ -63,7 +65,6 @@ export class ItemList {
       if (row.element === next) next = next.nextElementSibling;
       else this.element.insertBefore(row.element, next);
     }
-    if (focus && !focus.row.element.isConnected) this.focusAt(focus.index);
     this.#isFilled = true;
     return false;
   }
@@ -95,6 +96,17 @@ export class ItemList {
   focusAt(index) {
     const { children } = this.element;
     const row = this.#byElement.get(children[Math.min(index, children.length - 1)]);
+    row?.main.focus();
+    return row !== undefined;
+  }
+
+  /**
+   * Moves the keyboard to an item; answers whether it is here.
+   *
+   * @param {string} id
+   */
+  focusItem(id) {
+    const row = this.#rows.get(id);
     row?.main.focus();
     return row !== undefined;
   }
