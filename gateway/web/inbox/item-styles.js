@@ -43,7 +43,7 @@ export const itemStyles = `
 .item-more { position: relative; z-index: 1; min-height: 24px; margin-top: 2px; color: var(--_accent); font-size: 0.93em; font-weight: 550; }
 .item-more:hover { text-decoration: underline; }
 
-.picture { margin-top: 8px; aspect-ratio: 16 / 9; max-height: 180px; border-radius: 10px; overflow: hidden; background: var(--_hover); }
+.picture { margin-top: 8px; aspect-ratio: 16 / 9; border-radius: 10px; overflow: hidden; background: var(--_hover); }
 .picture img { display: block; width: 100%; height: 100%; object-fit: cover; }
 
 .actions { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 10px; }
