@@ -165,7 +165,9 @@ export class CarillonInbox extends HTMLElement {
     const [url, clientId, userId, userHash, token] = CONNECTION.map((name) => this.getAttribute(name) ?? undefined);
     if (!url || !(token || this.#onTokenNeeded || (clientId && userId && userHash))) return undefined;
     const onTokenNeeded = this.#onTokenNeeded;
-    const client = new CarillonClient({ url: new URL(url, document.baseURI).href, clientId, userId, userHash, token, onTokenNeeded });
+    const address = new URL(url, document.baseURI).href;
+    const storage = storageOfTab();
+    const client = new CarillonClient({ url: address, clientId, userId, userHash, token, onTokenNeeded, storage });
     client.connect();
     return client;
   }
@@ -297,6 +299,15 @@ function languageOf(element) {
     return Intl.getCanonicalLocales(named)[0] ?? "en";
   } catch {
     return "en";
+  }
+}
+
+// Shows the inbox at once after a page load; a browser may forbid it, then it is shown a moment later.
+function storageOfTab() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null;
   }
 }
 

@@ -401,7 +401,7 @@ async def test_states(page: Page, url: str) -> None:
     await page.evaluate("client.view('inbox').isLoading = true")
     await open_panel(page)
     await expect(panel(page).locator(".skeleton")).to_be_visible()
-    await expect(panel(page).get_by_text("Loading…")).to_be_attached()
+    await expect(panel(page).get_by_role("tabpanel").get_by_role("status")).to_have_text("Loading…")
 
     await page.evaluate("client.set('reconnecting'); client.dispatchEvent(new CustomEvent('problem', {detail: {}}))")
     await expect(panel(page).get_by_text("can’t be shown right now")).to_be_visible()
@@ -757,7 +757,7 @@ async def test_axe_finds_nothing(page: Page, url: str, theme: str, shown: str) -
 
     results = await Axe().run(page)
 
-    assert results.violations_count == 0, results.generate_report()
+    assert [(found["id"], [node["html"] for node in found["nodes"]]) for found in results.response["violations"]] == []
 
 
 # --- Safety ---
@@ -766,9 +766,8 @@ async def test_axe_finds_nothing(page: Page, url: str, theme: str, shown: str) -
 async def test_text_is_never_markup(page: Page, url: str) -> None:
     """Script and markup in any field are shown as they are, and addresses that are none of ours lead nowhere."""
     evil = "<img src=x onerror=alert(1)><script>alert(2)</script><b>bold</b>"
-    await page.evaluate("window.fired = 0")
     await show(page, url, content="empty", policy="open")
-    await page.evaluate("globalThis.alert = () => (globalThis.fired = true)")
+    await page.evaluate("() => { globalThis.alert = () => (globalThis.fired = true); }")
     fields = {"title": evil, "body": evil, "label": evil, "url": "javascript:alert(1)"}
     actions = [{"label": evil, "url": "javascript:alert(3)"}, {"label": evil, "url": "data:text/html,x"}]
     urls = {"image_url": "javascript:alert(4)", "icon_url": "vbscript:x"}
@@ -788,12 +787,13 @@ async def test_text_is_never_markup(page: Page, url: str) -> None:
     await panel(page).get_by_role("button", name="Preferences").click()
     await expect(panel(page).locator(".group-name").last).to_have_text(evil)
     await expect(panel(page).locator(".preferences :is(img, b, script)")).to_have_count(0)
-    assert not await page.evaluate("globalThis.fired")
+    assert await page.evaluate("globalThis.fired") is None
 
 
 async def test_html_is_sanitised(page: Page, url: str) -> None:
     """Of a template's HTML what is safe is shown: links open beside the page, pictures come from where they may."""
-    await show(page, url, content="empty")
+    # Parsing a style attribute is told on the console under a policy that forbids it.
+    await show(page, url, content="empty", policy="open")
     await put(
         page,
         {
@@ -829,7 +829,9 @@ async def test_nothing_of_a_published_list_runs(page: Page, url: str) -> None:
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message) or dialog.accept())
     await show(page, url, content="empty", policy="open")
-    await page.evaluate("for (const name of ['alert', 'prompt', 'confirm']) globalThis[name] = () => (globalThis.fired = name)")
+    await page.evaluate(
+        "() => { for (const name of ['alert', 'prompt', 'confirm']) globalThis[name] = () => (globalThis.fired = name); }"
+    )
     assert len(NAUGHTY) > 200
     await put(
         page,
@@ -838,7 +840,7 @@ async def test_nothing_of_a_published_list_runs(page: Page, url: str) -> None:
     )
     await page.evaluate("client.put(...[...client.held.values()].map((item) => ({...item, unread: false})))")
     await open_panel(page)
-    await expect(titles(page)).to_have_count(len(NAUGHTY))
+    await expect(titles(page)).to_have_count(2 * len(NAUGHTY))
 
     wrong = await panel(page).evaluate("""async (panel) => {
         for (const one of panel.querySelectorAll(".item")) one.scrollIntoView();
@@ -879,12 +881,12 @@ async def test_hostile_styles_do_not_reach_it(page: Page, url: str) -> None:
         await open_panel(page)
         await expect(titles(page)).to_have_count(7)
         looks.append(
-            await page.evaluate("""() => [".bell", ".badge", ".panel-title", ".tab", ".item", ".main", ".item-body", ".tile"].map((name) => {
+            await page.evaluate("""() => [".badge", ".panel-title", ".tab", ".item", ".main", ".item-body", ".tile"].map((name) => {
                 const one = inbox.shadowRoot.querySelector(name);
                 const style = getComputedStyle(one);
                 const {width, height} = one.getBoundingClientRect();
                 const names = ["fontSize", "lineHeight", "letterSpacing", "color", "textTransform", "backgroundColor", "display", "fontFamily"];
-                return [name, width, height, ...names.map((property) => style[property])];
+                return [name, Math.round(width), Math.round(height), ...names.map((property) => style[property])];
             })""")
         )
     assert looks[0] == looks[1]

@@ -74,7 +74,6 @@ export class Row {
     this.item = item;
     this.body.id = `${this.#prefix}-body`;
     this.#more.setAttribute("aria-controls", this.body.id);
-    this.#unread.textContent = `${saying.say("unread")}. `;
     setText(this.#more, saying.say("showMore"));
     this.element = element(
       "li",
@@ -152,7 +151,7 @@ export class Row {
     if (differs("title", "url")) this.#showTitle(item);
     if (differs("unread", "title")) {
       this.element.classList.toggle("unread", item.unread);
-      this.#unread.hidden = !item.unread;
+      setText(this.#unread, item.unread ? `${say("unread")}. ` : "");
       showTool(this.#toggle, say(item.unread ? "markRead" : "markUnread"), item.unread ? "check" : "unread", item.title);
     }
     if (differs("body", "html")) this.#showBody(item);

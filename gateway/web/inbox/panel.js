@@ -88,7 +88,7 @@ export class Panel {
 
     this.#foot.append(this.#loadFailed, this.#loadMore);
     this.#scroller.append(this.#state, this.#list.element, this.#foot);
-    const header = element("header", { part: "header", className: "header" }, this.#back, this.#title, this.#markAll, this.#settings, close);
+    const header = element("div", { part: "header", className: "header" }, this.#back, this.#title, this.#markAll, this.#settings, close);
     this.element = element(
       "dialog",
       { part: "panel", className: "panel", id: "panel", popover: "manual", tabIndex: -1, autofocus: true },

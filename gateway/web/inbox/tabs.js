@@ -28,7 +28,7 @@ export class Tabs {
     this.element.setAttribute("aria-label", say("views"));
     this.#tabs = VIEWS.map((view) => {
       const count = view === "unread" && this.#count;
-      const tab = button("tab", { role: "tab", id: `tab-${view}`, "aria-controls": panelId }, say(`${view}View`), count);
+      const tab = button("tab", { role: "tab", id: `tab-${view}`, "aria-controls": panelId }, `${say(`${view}View`)} `, count);
       tab.addEventListener("click", () => this.select(view));
       return tab;
     });
