@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from gateway.http.app import WEB_DIR, serve_http
+from gateway.http.app import serve_http
+from gateway.http.files import WEB_DIR
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
