@@ -836,7 +836,10 @@ async def test_nothing_of_a_published_list_runs(page: Page, url: str) -> None:
     await put(
         page,
         *({"html": True, "body": text, "title": text, "url": text, "image_url": text} for text in NAUGHTY),
-        *({"body": text, "label": text, "icon_url": text, "actions": [{"label": text, "url": text}]} for text in NAUGHTY),
+        *(
+            {"body": text, "label": text, "icon_url": text, "actions": [{"label": text, "url": text}]}
+            for text in NAUGHTY
+        ),
     )
     await page.evaluate("client.put(...[...client.held.values()].map((item) => ({...item, unread: false})))")
     await open_panel(page)

@@ -158,7 +158,7 @@ async def test_a_tag_replaces(service: PushService) -> None:
     [("just text", "just text"), ("[1]", "[1]"), ("null", "null"), ("", None), ({}, None), ({"title": 5}, None)],
 )
 async def test_whatever_is_pushed_is_shown(service: PushService, push: Any, title: str | None) -> None:
-    """A text that is no JSON is a title; what has none is shown as from this host, as a browser wants something shown."""
+    """A text that is no JSON is a title; what has none is shown as from this host: a browser wants it so."""
     (shown,) = await service.push(push)
 
     assert shown["title"] == (title or service.origin.removeprefix("http://"))

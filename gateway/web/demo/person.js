@@ -90,7 +90,7 @@ export class Person {
     this.#inbox.client = client;
     client.addEventListener("state", (event) => this.#onState(detailOf(event)));
     client.addEventListener("change", (event) => this.#onChange(detailOf(event)));
-    client.addEventListener("preferences", () => this.#note("preferences"));
+    client.addEventListener("preferences", () => this.#onPreferences());
     client.addEventListener("problem", (event) => this.#note("problem", detailOf(event).message));
     client.connect();
   }
@@ -136,6 +136,12 @@ export class Person {
     if (kind === "welcome") this.#note(`welcome, ${resume}`, resume === "full" ? changes : `${items.length} items`);
     else this.#note(kind, [...names, ids.length > 3 && `${ids.length - 3} more`].filter(Boolean).join(", "));
     this.#showItems();
+  }
+
+  // After a welcome it only says to look again, which nothing here does.
+  #onPreferences() {
+    const last = /** @type {HTMLElement | null} */ (this.#log.firstElementChild);
+    if (last?.dataset.kind !== "welcome") this.#note("preferences", "are others now");
   }
 
   // --- Showing ---
