@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from playwright.async_api import expect
 
+from gateway.http.app import serve_http
 from tests.e2e.browser import badge, open_page, panel, state, titles
 from tests.e2e.stack import TITLE
 from tests.e2e.test_dev import Dev
@@ -16,7 +21,7 @@ from tests.e2e.test_dev import Dev
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser, Locator, Page, Route
+    from playwright.async_api import Browser, Locator, Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -69,6 +74,21 @@ async def retract(page: Page, count: int) -> None:
     await page.get_by_test_id("retract").click()
     items = "1 item retracted." if count == 1 else f"{count} items retracted."
     await expect(page.get_by_test_id("outcome")).to_have_text(items)
+
+
+@asynccontextmanager
+async def serve_page(html: str) -> AsyncIterator[str]:
+    """Serves one page from an origin of its own, and from this machine: a browser lets no other into it."""
+    app = FastAPI()
+    app.get("/", response_class=HTMLResponse)(lambda: html)
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve_http(app, host="127.0.0.1", port=0, stop=stop, on_ready=port.set_result))
+        try:
+            yield f"http://127.0.0.1:{await port}/"
+        finally:
+            stop.set()
 
 
 async def test_a_send_goes_to_whom_it_is_for(page: Page) -> None:
@@ -205,13 +225,7 @@ async def test_the_five_lines_work(page: Page, browser: Browser, url: str) -> No
     snippet = await page.get_by_test_id("snippet").inner_text()
     assert len(snippet.splitlines()) == 5
 
-    async def serve(route: Route) -> None:
-        await route.fulfill(body=f"<!doctype html>{snippet}", content_type="text/html")
-
-    async with open_page(browser) as other:
-        # The same machine by another name is another origin.
-        shop = url.replace("localhost", "127.0.0.1") + "/shop"
-        await other.route(shop, serve)
+    async with serve_page(f"<!doctype html>{snippet}") as shop, open_page(browser) as other:
         await other.goto(shop)
         await expect(badge(other)).to_have_text("1")
         await other.locator("carillon-inbox .bell").click()

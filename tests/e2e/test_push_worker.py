@@ -83,8 +83,10 @@ async def serve_files() -> AsyncIterator[str]:
     async with asyncio.TaskGroup() as group:
         app = create_app(ws_port=8081)
         group.create_task(serve_http(app, host="127.0.0.1", port=0, stop=stop, on_ready=port.set_result))
-        yield f"http://127.0.0.1:{await port}"
-        stop.set()
+        try:
+            yield f"http://127.0.0.1:{await port}"
+        finally:
+            stop.set()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
