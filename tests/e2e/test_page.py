@@ -183,12 +183,16 @@ async def test_another_person_sees_nothing_of_the_last(page: Page, url: str) -> 
 
 
 async def test_an_impossible_person_is_refused(page: Page) -> None:
-    """A user id that cannot be one is refused with the reason."""
+    """A user id that cannot be one is refused with the reason, and what the last person had is not shown to them."""
+    await send(page, to="left")
+    await expect(titles(left(page))).to_have_count(1)
     await left(page).get_by_test_id("user").fill("x" * 257)
     await left(page).get_by_test_id("user").press("Enter")
 
     await expect(state(page)).to_have_text(["signed out", "live"])
     await expect(log(left(page)).first).to_contain_text("user_id: must be at most 256 bytes")
+    await expect(titles(left(page))).to_have_count(0)
+    await expect(badge(page)).to_have_text(["0", "0"])
 
 
 async def test_what_the_services_refuse_is_said(page: Page) -> None:
