@@ -32,6 +32,7 @@ import { Toast } from "./toast.js";
 const REFRESH_TIMES_MS = 15_000;
 // A reconnection that takes no longer is not worth a word.
 const PATIENCE_MS = 1_500;
+/** @type {import("../carillon-types.js").Mark[]} */
 const ACTIONS = ["FIRST_ACTION", "SECOND_ACTION"];
 
 /** The panel. */
@@ -44,7 +45,7 @@ export class Panel {
   #list;
   #preferences;
   #toast = new Toast();
-  #title = element("h2", { id: "panel-title", className: "panel-title", part: "title", dir: "auto" });
+  #title = element("h2", { id: "panel-title", className: "panel-title", part: "title" });
   #markAll;
   #settings;
   #back;
