@@ -113,6 +113,11 @@ bench: install ## Measure Send against a server that does nothing; B=--profile s
 	@.ci/bootstrap packages libcurl4
 	PYTHONPATH=.:protos/gen python -m tests.bench.send $(B)
 
+.PHONY: bench-page
+bench-page: install ## Measure a page with 1,000 items and 100 events a second; B="--seconds 3" is shorter
+	@.ci/bootstrap packages chromium
+	$(WITH_CHROMIUM) PYTHONPATH=.:protos/gen python -m tests.bench.page $(B)
+
 .PHONY: check
 check: lint protos-check test ## Run what every commit must pass
 

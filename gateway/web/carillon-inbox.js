@@ -7,6 +7,7 @@
 import { CarillonClient } from "./carillon.js";
 import { Announcer } from "./inbox/announcer.js";
 import { button, element, setAttribute, setText } from "./inbox/dom.js";
+import { environmentOf } from "./inbox/environment.js";
 import { icon } from "./inbox/icons.js";
 import { Panel, badgeText } from "./inbox/panel.js";
 import { RelativeTimes } from "./inbox/relative-time.js";
@@ -206,9 +207,9 @@ export class CarillonInbox extends HTMLElement {
 
   /** @param {CarillonClient} client */
   async #readLogo(client) {
-    const environment = await client.getEnvironment().catch(() => undefined);
-    if (client !== this.#client || !environment?.logo_url || this.#saying.logo === environment.logo_url) return;
-    this.#saying.logo = environment.logo_url;
+    const { logo_url: logo } = await environmentOf(client);
+    if (client !== this.#client || this.#saying.logo === logo) return;
+    this.#saying.logo = logo;
     this.#panel?.onLogo();
   }
 

@@ -20,7 +20,7 @@ const CONFIG = {
 };
 
 // One of our own, as hooks hold for all who share an instance.
-const purify = DOMPurify(window);
+const purify = DOMPurify(/** @type {any} */ (window));
 
 purify.addHook("uponSanitizeAttribute", (element, attribute) => {
   const { attrName: name, attrValue: value } = attribute;

@@ -7,27 +7,7 @@ import { safeImageUrl, safeUrl, sanitizeHtml } from "../sanitize.js";
 import { button, element, setAttribute, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
-/**
- * An item as frames have it.
- *
- * @typedef {object} Item
- * @property {string} id
- * @property {string} rev
- * @property {string} title
- * @property {string} date
- * @property {boolean} unread
- * @property {string} [notification_id]
- * @property {string} [body]
- * @property {boolean} [html]
- * @property {string} [url]
- * @property {string} [image_url]
- * @property {string} [icon_url]
- * @property {number} [message_count]
- * @property {string} [priority]
- * @property {string} [label]
- * @property {string} [archive_time]
- * @property {{label: string, url?: string}[]} [actions]
- */
+/** @typedef {import("../carillon-types.js").Item} Item */
 
 /**
  * What rows share: the words, the times, and the logo that stands in where an item has no icon.
@@ -218,7 +198,7 @@ export class Row {
   #showActions(item) {
     const actions = item.actions ?? [];
     this.#actions.hidden = actions.length === 0;
-    const made = actions.map(({ label, url }, index) => {
+    const made = actions.map(({ label = "", url }, index) => {
       const href = safeUrl(url);
       const control = href ? link("item-action", href, label) : button("item-action", {}, label);
       control.dataset.do = "action";

@@ -1,12 +1,12 @@
 // @ts-check
-// The panel behind the bell: a dialog beside the page, or a sheet over it on a small screen. It owns what is shown in it,
-// and what keys and buttons in it do; what the user has is the client's.
+// The panel behind the bell. It owns what is shown in it, and what keys and buttons in it do; what the user has is the
+// client's, and how it opens and where is shell.js's.
 
 import { button, element, setAttribute, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { ItemList } from "./item-list.js";
-import { SMALL_SCREEN, placeAt } from "./placement.js";
 import { PreferencesPanel } from "./preferences-panel.js";
+import { Shell } from "./shell.js";
 import { skeleton, stateMessage } from "./states.js";
 import { Tabs } from "./tabs.js";
 import { Toast } from "./toast.js";
@@ -32,19 +32,19 @@ import { Toast } from "./toast.js";
 const REFRESH_TIMES_MS = 15_000;
 // A reconnection that takes no longer is not worth a word.
 const PATIENCE_MS = 1_500;
+/** @type {import("../carillon-types.js").Mark[]} */
 const ACTIONS = ["FIRST_ACTION", "SECOND_ACTION"];
 
 /** The panel. */
 export class Panel {
-  isOpen = false;
-
   #host;
+  #shell;
   #say;
   #tabs;
   #list;
   #preferences;
   #toast = new Toast();
-  #title = element("h2", { id: "panel-title", className: "panel-title", part: "title", dir: "auto" });
+  #title = element("h2", { id: "panel-title", className: "panel-title", part: "title" });
   #markAll;
   #settings;
   #back;
@@ -69,15 +69,13 @@ export class Panel {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #clock;
   #lostAt = 0;
-  #smallScreen = matchMedia(SMALL_SCREEN);
-  #unlisten = new AbortController();
 
   /** @param {Host} host */
   constructor(host) {
     this.#host = host;
     const say = (this.#say = host.saying.say);
     this.#tabs = new Tabs(say, this.#scroller.id, () => this.#onView());
-    this.#list = new ItemList(host.saying, this.#scroller, (what, item, event, control) => this.#do(what, item, event, control));
+    this.#list = new ItemList(host.saying, this.#scroller, (...what) => this.#do(...what));
     this.#preferences = new PreferencesPanel(say, host.workerUrl);
     this.#preferences.element.hidden = true;
     this.#markAll = tool("checks", say("markAll"), () => this.#markAllRead());
@@ -88,10 +86,14 @@ export class Panel {
 
     this.#foot.append(this.#loadFailed, this.#loadMore);
     this.#scroller.append(this.#state, this.#list.element, this.#foot);
-    const header = element("div", { part: "header", className: "header" }, this.#back, this.#title, this.#markAll, this.#settings, close);
-    this.element = element(
-      "dialog",
-      { part: "panel", className: "panel", id: "panel", popover: "manual", tabIndex: -1, autofocus: true },
+    const header = element(
+      "div",
+      { part: "header", className: "header" },
+      ...[this.#back, this.#title, this.#markAll, this.#settings, close],
+    );
+    this.#shell = new Shell(host.bell, () => this.close());
+    this.element = this.#shell.element;
+    this.element.append(
       header,
       this.#tabs.element,
       this.#banner,
@@ -104,12 +106,10 @@ export class Panel {
     this.#showPreferences(false);
 
     this.element.addEventListener("keydown", (event) => this.#onKey(event));
-    this.element.addEventListener("cancel", (event) => event.preventDefault());
-    this.element.addEventListener("click", (event) => event.target === this.element && this.#isOutside(event) && this.close());
-    this.#sentinel = new IntersectionObserver(([entry]) => entry.isIntersecting && this.#loadNext({ isAsked: false }), {
-      root: this.#scroller,
-      rootMargin: "400px",
-    });
+    const onEnd = (/** @type {IntersectionObserverEntry[]} */ [entry]) => {
+      if (entry.isIntersecting) void this.#loadNext({ isAsked: false });
+    };
+    this.#sentinel = new IntersectionObserver(onEnd, { root: this.#scroller, rootMargin: "400px" });
   }
 
   /** Where new items can be announced while the panel is over everything else. */
@@ -117,20 +117,17 @@ export class Panel {
     return this.#region;
   }
 
+  get isOpen() {
+    return this.#shell.isOpen;
+  }
+
   /** Opens it, and moves the keyboard in. */
   open() {
     if (this.isOpen) return;
-    this.isOpen = true;
-    this.#unlisten = new AbortController();
-    const { signal } = this.#unlisten;
     this.#clock = setInterval(() => this.#list.refreshTimes(), REFRESH_TIMES_MS);
-    this.#smallScreen.addEventListener("change", () => this.#show(), { signal });
-    addEventListener("resize", () => this.#place(), { signal });
-    document.addEventListener("scroll", () => this.#place(), { signal, capture: true, passive: true });
-    document.addEventListener("pointerdown", (event) => this.#onPointer(event), { signal, capture: true });
     this.#list.refreshTimes();
+    this.#shell.open();
     this.render();
-    this.#show();
     this.#host.onToggle();
   }
 
@@ -138,10 +135,8 @@ export class Panel {
   close() {
     if (!this.isOpen) return;
     const hadFocus = this.element.matches(":focus-within");
-    this.isOpen = false;
-    this.#unlisten.abort();
+    this.#shell.close();
     clearInterval(this.#clock);
-    this.#hide();
     this.#toast.hide();
     this.#watch(undefined);
     this.#showPreferences(false);
@@ -306,45 +301,7 @@ export class Panel {
     view?.addEventListener("change", this.#host.schedule);
   }
 
-  // --- Opening and closing ---
-
-  #show() {
-    this.#hide();
-    const isSheet = this.#smallScreen.matches;
-    this.element.classList.toggle("sheet", isSheet);
-    if (isSheet) {
-      // A dialog that is a popover cannot be modal.
-      this.element.popover = null;
-      this.element.showModal();
-    } else {
-      this.element.popover = "manual";
-      this.#place();
-      this.element.showPopover();
-    }
-    this.element.focus();
-  }
-
-  #hide() {
-    if (this.element.matches(":popover-open")) this.element.hidePopover();
-    if (this.element.open) this.element.close();
-  }
-
-  #place() {
-    const { bell } = this.#host;
-    placeAt(this.element, bell.getBoundingClientRect(), getComputedStyle(bell).direction === "rtl");
-  }
-
-  /** @param {MouseEvent} event */
-  #isOutside({ clientX, clientY }) {
-    const { left, right, top, bottom } = this.element.getBoundingClientRect();
-    return clientX < left || clientX > right || clientY < top || clientY > bottom;
-  }
-
-  /** @param {PointerEvent} event */
-  #onPointer(event) {
-    const path = event.composedPath();
-    if (!this.element.open && !path.includes(this.element) && !path.includes(this.#host.bell)) this.close();
-  }
+  // --- Doing ---
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
@@ -359,8 +316,6 @@ export class Panel {
       if (event.key === "z" && this.#toast.act()) event.preventDefault();
     } else if (this.#list.move(event.key)) event.preventDefault();
   }
-
-  // --- Doing ---
 
   /**
    * @param {string} what

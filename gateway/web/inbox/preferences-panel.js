@@ -6,24 +6,9 @@ import { button, element, setText } from "./dom.js";
 import { WebPushRow } from "./web-push.js";
 
 /**
- * @typedef {object} ChannelPreference
- * @property {string} channel
- * @property {string} [delivery_option]
- * @property {string[]} [offered_delivery_options]
- *
- * @typedef {object} SubPreference
- * @property {string} sub_notification_id
- * @property {string} [title]
- * @property {ChannelPreference[]} [channels]
- *
- * @typedef {object} NotificationPreference
- * @property {string} notification_id
- * @property {string} [title]
- * @property {string} [section]
- * @property {string} [category]
- * @property {ChannelPreference[]} [channels]
- * @property {SubPreference[]} [sub_notifications]
- *
+ * @typedef {import("../carillon-types.js").ChannelSetting} ChannelPreference
+ * @typedef {import("../carillon-types.js").SubNotificationSettings} SubPreference
+ * @typedef {import("../carillon-types.js").NotificationSettings} NotificationPreference
  * @typedef {import("../carillon.js").CarillonClient} CarillonClient
  */
 
@@ -131,7 +116,7 @@ export class PreferencesPanel {
       element(
         "section",
         { part: "preference-section", className: "preference-section" },
-        !isAlone && element("h3", { dir: "auto" }, name || this.#say("noSection")),
+        !isAlone && element("h3", {}, element("span", { dir: "auto" }, name || this.#say("noSection"))),
         ...ones.map((one) => this.#notification(one)),
       ),
     );
@@ -157,7 +142,7 @@ export class PreferencesPanel {
   #group(title, channels, one, sub) {
     const problem = element("p", { className: "problem", role: "alert", hidden: true });
     const number = ++lastNumber;
-    const name = element("div", { className: "group-name", id: `group-${number}`, dir: "auto" }, title);
+    const name = element("div", { className: "group-name", id: `group-${number}` }, element("span", { dir: "auto" }, title));
     const choices = channels.map((preference) => {
       const save = (/** @type {string} */ option) => this.#save(one, sub, preference.channel, option, problem);
       const [choice, show] = this.#choice(preference, `group-${number}`, save);
@@ -300,7 +285,7 @@ async function readAll(client) {
   const all = new Map();
   let pageToken;
   do {
-    /** @type {any} */
+    /** @type {import("../carillon-types.js").PreferencePage} */
     const page = await client.getPreferences({ limit: PAGE, pageToken });
     for (const one of page.notifications ?? []) {
       const known = all.get(one.notification_id);

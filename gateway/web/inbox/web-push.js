@@ -2,6 +2,7 @@
 // The row that registers this browser for web push: permission, service worker, subscription, and the gateway told.
 
 import { button, element, setText } from "./dom.js";
+import { environmentOf } from "./environment.js";
 
 /** @typedef {import("../carillon.js").CarillonClient} CarillonClient */
 
@@ -43,7 +44,7 @@ export class WebPushRow {
   async refresh(client) {
     this.#client = client;
     if (!isSupported()) return;
-    const { vapid_public_key: key = "" } = await client.getEnvironment().catch(() => ({ vapid_public_key: "" }));
+    const { vapid_public_key: key = "" } = await environmentOf(client);
     this.#key = key;
     this.element.hidden = !key;
     if (key) this.#show(await this.#subscription());

@@ -20,6 +20,7 @@ if (wanted.has("fake")) {
   const content = wanted.get("fake");
   if (content === "content") client.put(...samples.contents(root.lang));
   client.notifications = samples.preferences();
+  if (wanted.has("key")) client.environment = { name: "Bikini Bottom", vapid_public_key: wanted.get("key") };
   inbox.client = client;
   Object.assign(globalThis, { client });
 } else {
