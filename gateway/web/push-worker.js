@@ -1,8 +1,4 @@
 // @ts-check
-/// <reference no-default-lib="true" />
-/// <reference lib="es2022" />
-/// <reference lib="webworker" />
-//
 // The service worker of web push: shows what is pushed, opens it when it is clicked, and takes back what was retracted.
 //
 // It knows no user and holds nothing: who the browser belongs to is the gateway's to know. A classic script, as not every

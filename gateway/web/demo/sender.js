@@ -6,7 +6,11 @@ import { call } from "./calls.js";
 
 /** @typedef {import("./person.js").Person} Person */
 
-// The sample catalogue of `carillon dev`, with a value for each merge tag of its templates.
+/**
+ * The sample catalogue of `carillon dev`, with a value for each merge tag of its templates.
+ *
+ * @type {Record<string, Record<string, string>>}
+ */
 const SAMPLES = {
   order_tracking: { item: "Krabby Patty Burger", address: "124 Conch Street", orderId: "1234567890" },
   new_order: { item: "Krabby Patty Burger", customer: "Patrick Star", total: "$12.50" },
@@ -39,8 +43,8 @@ export function showSender(people) {
   };
 
   const showMergeTags = () => {
-    const sample = SAMPLES[/** @type {keyof SAMPLES} */ (input("notification").value)];
-    const fields = Object.entries(sample).map(([name, value]) =>
+    const sample = SAMPLES[input("notification").value];
+    const fields = Object.entries(sample ?? {}).map(([name, value]) =>
       element("label", { className: "field" }, name, element("input", { value, autocomplete: "off", "data-merge-tag": name })),
     );
     at("merge-tags").replaceChildren(...fields);
