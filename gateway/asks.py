@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from carillon.v1 import channel_pb2, inbox_pb2, preferences_pb2
+from carillon.v1 import channel_pb2, delivery_pb2, inbox_pb2, preferences_pb2, user_pb2, users_pb2
 from gateway.items import iso, item_from_proto
 from services.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from carillon.v1 import environments_pb2
     from gateway.requests import (
+        AddWebPush,
         DeletePreferences,
         Filter,
         GetPreferences,
@@ -19,11 +21,13 @@ if TYPE_CHECKING:
         MarkItems,
         PatchPreferences,
         Preference,
+        RemoveWebPush,
         RenewToken,
     )
 
 # What a frame calls otherwise than the proto.
 _FRAME_PATHS = {"page_size": "limit", "items": "ids", "items.ids": "ids", "set_marks": "set", "clear_marks": "clear"}
+_FRAME_PREFIXES = {"user.web_push_subscriptions[0]": "subscription", "remove_web_push_endpoints[0]": "endpoint"}
 
 
 def list_to_proto(request: ListItems, user_id: str) -> inbox_pb2.ListInboxRequest:
@@ -123,8 +127,38 @@ def preferences_result(preferences: Iterable[preferences_pb2.Preference]) -> dic
     }
 
 
+def environment_result(environment: environments_pb2.Environment) -> dict[str, Any]:
+    """Gives what a browser may know of its environment."""
+    return _present(name=environment.name, logo_url=environment.logo_url, vapid_public_key=environment.vapid_public_key)
+
+
+def add_web_push_to_proto(request: AddWebPush, user_id: str) -> users_pb2.IdentifyUserRequest:
+    """Gives what IdentifyUser takes to register a browser."""
+    keys = user_pb2.WebPushKeys(p256dh=request.p256dh, auth=request.auth)
+    subscription = user_pb2.WebPushSubscription(endpoint=request.endpoint, keys=keys)
+    return users_pb2.IdentifyUserRequest(user=user_pb2.User(id=user_id, web_push_subscriptions=[subscription]))
+
+
+def remove_web_push_to_proto(request: RemoveWebPush, user_id: str) -> users_pb2.IdentifyUserRequest:
+    """Gives what IdentifyUser takes to forget a browser."""
+    return users_pb2.IdentifyUserRequest(user=user_pb2.User(id=user_id), remove_web_push_endpoints=[request.endpoint])
+
+
+def web_push_result(answer: users_pb2.IdentifyUserResponse) -> dict[str, Any]:
+    """Gives the warnings, if there are any; the profile is not for every browser to see."""
+    return _present(
+        warnings=[
+            {"code": _warning_name(one.code), "field": frame_path(one.field), "text": one.text}
+            for one in answer.warnings
+        ]
+    )
+
+
 def frame_path(path: str) -> str:
     """Gives the field of a frame that a path of the proto stands for."""
+    for prefix, given in _FRAME_PREFIXES.items():
+        if path.startswith(prefix):
+            return given + path.removeprefix(prefix)
     name, bracket, rest = path.partition("[")
     return _FRAME_PATHS.get(name, name) + bracket + rest
 
@@ -185,6 +219,10 @@ def _channel_name(number: Any) -> str:
 
 def _option_name(number: Any) -> str:
     return channel_pb2.DeliveryOption.Name(number).removeprefix("DELIVERY_OPTION_")
+
+
+def _warning_name(number: Any) -> str:
+    return delivery_pb2.SendWarningCode.Name(number).removeprefix("SEND_WARNING_CODE_")
 
 
 def _view(name: str) -> Any:

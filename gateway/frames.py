@@ -145,4 +145,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Frame]] = {
     "get_preferences": requests.read_get_preferences,
     "patch_preferences": requests.read_patch_preferences,
     "delete_preferences": requests.read_delete_preferences,
+    "get_environment": requests.read_get_environment,
+    "add_web_push": requests.read_add_web_push,
+    "remove_web_push": requests.read_remove_web_push,
 }

@@ -21,6 +21,8 @@ MAX_IDS = 1000
 MAX_ID_BYTES = 128
 MAX_REPLY_BYTES = 4096
 MAX_PREFERENCES = 1000
+MAX_ENDPOINT_BYTES = 2048
+MAX_KEY_BYTES = 256
 _MAX_FILTER_VALUES = 100
 _MAX_TOKEN_BYTES = 4096
 
@@ -121,7 +123,42 @@ class DeletePreferences:
     sub_notification_id: str = ""
 
 
-Request = ListItems | MarkItems | GetPreferences | PatchPreferences | DeletePreferences | RenewToken
+@dataclass(frozen=True, slots=True)
+class GetEnvironment:
+    """Asks for what a browser may know of its environment."""
+
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddWebPush:
+    """Hands in the web push subscription of a browser, which is this user's from then on and nobody else's."""
+
+    ref: str
+    endpoint: str = field(repr=False)
+    p256dh: str = field(repr=False)
+    auth: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveWebPush:
+    """Asks to forget a web push subscription."""
+
+    ref: str
+    endpoint: str = field(repr=False)
+
+
+Request = (
+    ListItems
+    | MarkItems
+    | GetPreferences
+    | PatchPreferences
+    | DeletePreferences
+    | GetEnvironment
+    | AddWebPush
+    | RemoveWebPush
+    | RenewToken
+)
 
 
 def read_list(body: Body) -> ListItems:
@@ -183,8 +220,38 @@ def read_delete_preferences(body: Body) -> DeletePreferences:
     )
 
 
+def read_get_environment(body: Body) -> GetEnvironment:
+    """Reads a ``get_environment`` frame; raises FrameError."""
+    return GetEnvironment(_ref(body))
+
+
+def read_add_web_push(body: Body) -> AddWebPush:
+    """Reads an ``add_web_push`` frame, whose subscription is as a browser writes its own; raises FrameError."""
+    subscription = fields.inner(body, "subscription") or {}
+    keys = fields.inner(subscription, "keys", path="subscription.keys") or {}
+
+    def key(name: str) -> str:
+        return fields.text(keys, name, max_bytes=MAX_KEY_BYTES, required=True, path=f"subscription.keys.{name}")
+
+    return AddWebPush(
+        ref=_ref(body),
+        endpoint=_endpoint(subscription, path="subscription.endpoint"),
+        p256dh=key("p256dh"),
+        auth=key("auth"),
+    )
+
+
+def read_remove_web_push(body: Body) -> RemoveWebPush:
+    """Reads a ``remove_web_push`` frame; raises FrameError."""
+    return RemoveWebPush(_ref(body), _endpoint(body))
+
+
 def _ref(body: Body) -> str:
     return fields.text(body, "ref", max_bytes=MAX_REF_BYTES, required=True)
+
+
+def _endpoint(body: Body, *, path: str = "") -> str:
+    return fields.text(body, "endpoint", max_bytes=MAX_ENDPOINT_BYTES, required=True, path=path)
 
 
 def _until(body: Body) -> Until | None:

@@ -11,13 +11,29 @@ import structlog
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from carillon.v1 import inbox_pb2, inbox_pb2_grpc, preferences_pb2_grpc
+from carillon.v1 import (
+    environments_pb2,
+    environments_pb2_grpc,
+    inbox_pb2,
+    inbox_pb2_grpc,
+    preferences_pb2_grpc,
+    users_pb2_grpc,
+)
 from gateway import asks
 from gateway.closes import CloseCode
 from gateway.fields import FrameError
 from gateway.items import item_from_proto
 from gateway.protocol import Welcome
-from gateway.requests import DeletePreferences, GetPreferences, ListItems, PatchPreferences, RenewToken
+from gateway.requests import (
+    AddWebPush,
+    DeletePreferences,
+    GetEnvironment,
+    GetPreferences,
+    ListItems,
+    PatchPreferences,
+    RemoveWebPush,
+    RenewToken,
+)
 from gateway.session import RequestRefusedError, SessionRefusedError
 from services.kernel.auth import basic_authorization, bearer_authorization
 from services.kernel.cluster_time import position_to_text
@@ -73,6 +89,8 @@ class ServicesClient:
         self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
         self._inbox = inbox_pb2_grpc.InboxStub(self._channel)
         self._preferences = preferences_pb2_grpc.PreferencesStub(self._channel)
+        self._environments = environments_pb2_grpc.EnvironmentsStub(self._channel)
+        self._users = users_pb2_grpc.UsersStub(self._channel)
         return self
 
     async def __aexit__(
@@ -124,6 +142,15 @@ class ServicesClient:
                 return asks.renew_result(counted, request)
             if isinstance(request, GetPreferences | PatchPreferences | DeletePreferences):
                 return await self._ask_preferences(request, hello.user_id, options)
+            if isinstance(request, GetEnvironment):
+                found = await self._environments.GetEnvironment(environments_pb2.GetEnvironmentRequest(), **options)
+                return asks.environment_result(found.environment)
+            if isinstance(request, AddWebPush):
+                addition = asks.add_web_push_to_proto(request, hello.user_id)
+                return asks.web_push_result(await self._users.IdentifyUser(addition, **options))
+            if isinstance(request, RemoveWebPush):
+                removal = asks.remove_web_push_to_proto(request, hello.user_id)
+                return asks.web_push_result(await self._users.IdentifyUser(removal, **options))
             marked = await self._inbox.MarkInbox(asks.mark_to_proto(request, hello.user_id), **options)
             return asks.mark_result(marked)
         except grpc.aio.AioRpcError as error:

@@ -1,6 +1,7 @@
 """The HTTP application: the page with its modules, health, and what a browser is told about safety.
 
-What the page calls is in dev.py. The process that serves this, and its signals, belong to the composition root.
+The files are in files.py, what the page calls is in dev.py. The process that serves this, and its signals, belong to
+the composition root.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import asyncio
 import contextlib
 import socket
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,13 +17,13 @@ import grpc
 import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from gateway.http import dev as dev_routes
 from gateway.http import errors
+from gateway.http.files import Files
 from services.kernel.errors import DomainError
 from services.kernel.server import PortTakenError
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from fastapi import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-WEB_DIR = Path(__file__).parent.parent / "web"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 DRAIN_S = 5
 
@@ -69,7 +68,7 @@ def create_app(
     if dev:
         app.include_router(dev_routes.create_router(dev))
     # Last, as it takes every path.
-    app.mount("/", _Files(directory=WEB_DIR, html=True))
+    app.mount("/", Files())
     return app
 
 
@@ -149,6 +148,8 @@ def _security_headers(ws_port: int) -> dict[str, str]:
         "img-src": "'self' https: data:",
         # The sockets are on another port, and so another origin.
         "connect-src": f"'self' ws://*:{ws_port} wss://*:{ws_port}",
+        "worker-src": "'self'",
+        "manifest-src": "'self'",
         "base-uri": "'none'",
         "form-action": "'self'",
         "frame-ancestors": "'none'",
@@ -190,15 +191,6 @@ def _hostname(scope: Scope) -> str | None:
         return urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname
     except ValueError:
         return None
-
-
-class _Files(StaticFiles):
-    """Has browsers ask before they use what they keep: the names of the files do not change with their content."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 def _add_error_handlers(app: FastAPI) -> None:

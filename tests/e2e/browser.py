@@ -64,15 +64,20 @@ async def open_page(browser: Browser) -> AsyncIterator[Page]:
 
 
 def state(page: Page) -> Locator:
-    """What the page says about its connection."""
+    """What the page says about each connection."""
     return page.get_by_test_id("state")
 
 
 def badge(page: Page) -> Locator:
-    """The number at the bell."""
-    return page.get_by_test_id("badge")
+    """The number at each bell; where there is none it is 0, and hidden."""
+    return page.locator("carillon-inbox .badge")
 
 
-def titles(page: Page) -> Locator:
-    """The titles of the items, in their order."""
+def titles(page: Page | Locator) -> Locator:
+    """The titles of the items that the page shows beside the bell, in their order."""
     return page.get_by_test_id("item-title")
+
+
+def panel(page: Page) -> Locator:
+    """What is behind the bell, once it is open."""
+    return page.get_by_role("dialog")

@@ -69,10 +69,17 @@ async def fill(tenant: Tenant, mark: str, *, messages: int) -> Side:
 
 
 def user(mark: str, user_id: str = USER_ID) -> user_pb2.User:
-    """Makes a user whose texts are one side's; the address and the token are the same on both."""
+    """Makes a user whose texts are one side's; the address and the devices are the same on both."""
     made = user_pb2.User(id=user_id, first_name=mark, email="same@example.com")
     made.push_tokens.add(provider=user_pb2.PUSH_PROVIDER_FCM, token=f"token-of-{user_id}")
+    made.web_push_subscriptions.append(browser_of(user_id))
     return made
+
+
+def browser_of(user_id: str) -> user_pb2.WebPushSubscription:
+    """Makes the browser of a user."""
+    keys = user_pb2.WebPushKeys(p256dh="p", auth="a")
+    return user_pb2.WebPushSubscription(endpoint=f"https://push.example.com/{user_id}", keys=keys)
 
 
 def send(mark: str, request_id: str = "r-0") -> sender_pb2.SendRequest:
@@ -222,13 +229,14 @@ CASES: dict[str, list[Case]] = {
     "Users/DeleteUser": [Case(_of(_U.DeleteUserRequest, user_id=USER_ID))],
     "Users/GetUser": [Case(_of(_U.GetUserRequest, user_id=USER_ID), shows=True)],
     "Users/IdentifyUser": [
-        # A token that is registered for one user is taken from any other of the environment.
+        # What is registered for one user is taken from any other of the environment.
         Case(
             _of(
                 _U.IdentifyUserRequest,
                 user=user_pb2.User(
                     id=USER_ID,
                     push_tokens=[user_pb2.PushToken(provider=user_pb2.PUSH_PROVIDER_FCM, token="token-of-user-2")],
+                    web_push_subscriptions=[browser_of("user-2")],
                 ),
             )
         ),

@@ -10,7 +10,7 @@ import pytest_asyncio
 from google.protobuf import descriptor_pool, message_factory
 
 from services.kernel.auth import basic_authorization, user_hash
-from tests.contract.live.isolation import CASES, USER_ID, Case, Side, fill, send
+from tests.contract.live.isolation import CASES, USER_ID, USER_IDS, Case, Side, browser_of, fill, send
 from tests.contract.services.methods import FOR_USERS, METHODS, Method
 from tests.contract.services.refusals import refusal
 
@@ -128,6 +128,22 @@ async def test_a_socket_reaches_its_own_alone(live: Live, own: Side, other: Side
         await browser.take_until(sent.item_id)
         assert browser.unread_count == OWN_MESSAGES + 1
         await assert_marked(browser, own)
+
+
+async def test_a_browser_moves_within_its_environment(live: Live, own: Side, other: Side) -> None:
+    """A browser that is registered and removed over a socket stays where it is in the other environment."""
+    before = await documents(live, other)
+    browsers = [browser_of(user_id) for user_id in USER_IDS]
+    async with live.browser(own.tenant, USER_ID) as browser:
+        assert (await browser.ask("get_environment"))["name"] == own.mark
+        for one in browsers:
+            keys = {"p256dh": one.keys.p256dh, "auth": one.keys.auth}
+            added = await browser.ask("add_web_push", subscription={"endpoint": one.endpoint, "keys": keys})
+            assert added["type"] == "result"
+        for one in browsers:
+            assert (await browser.ask("remove_web_push", endpoint=one.endpoint))["type"] == "result"
+
+    assert await documents(live, other) == before
 
 
 async def assert_marked(browser: Browser, own: Side) -> None:
