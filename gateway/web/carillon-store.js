@@ -46,6 +46,8 @@ export class Store {
   // That of "unread" is never newer than that of "inbox", of which it is a part.
   /** @type {Record<ViewName, Key>} */
   #horizons = { inbox: NOTHING, unread: NOTHING, archive: NOTHING };
+  // That of the inbox at the last welcome. A page is read at a moment of its own, so below this events may be behind it.
+  #base = NOTHING;
   /** @type {Map<ViewName, { at: Key, ask: Page["ask"] }>} */
   #next = new Map();
   /** @type {Set<Page>} */
@@ -63,7 +65,7 @@ export class Store {
     this.cursor = saved.cursor;
     this.unreadCount = saved.unread_count;
     this.#newest = saved.newest;
-    this.#horizons.inbox = this.#horizons.unread = saved.horizon;
+    this.#base = this.#horizons.inbox = this.#horizons.unread = saved.horizon;
     for (const item of saved.items) this.#hold(item);
   }
 
@@ -108,6 +110,7 @@ export class Store {
       this.#pages.clear();
       if (frame.resume === "full") this.#resume(frame.items, now, seen);
       else this.#begin(frame.items, limit, now, seen);
+      this.#base = this.#horizons.inbox;
     } else {
       this.unreadCount += frame.unread_change ?? 0;
       for (const page of this.#pages) page.log.push(frame);
@@ -130,7 +133,7 @@ export class Store {
 
   /**
    * Begins the next page of a view; its `ask` says which. To be called when the request leaves, and followed by
-   * `endPage` or `dropPage`.
+   * `dropPage`, after `endPage` where there is an answer.
    * @param {ViewName} view
    * @returns {Page}
    */
@@ -147,6 +150,8 @@ export class Store {
   /** @param {Page} page */
   dropPage(page) {
     this.#pages.delete(page);
+    if (this.#pages.size > 0) return;
+    for (const item of this.#items.values()) if (!this.#isReached(item)) this.#items.delete(item.id);
   }
 
   /**
@@ -159,9 +164,7 @@ export class Store {
   endPage(page, answer, now) {
     const { view } = page;
     const seen = new Sight(this, this.#items);
-    const isOpen = this.#pages.delete(page);
-    // It has to follow on what is held: not so after a snapshot, or where the view was cut.
-    if (isOpen && compare(this.#horizons[view], page.from) <= 0) {
+    if (this.#pages.has(page)) {
       const end = answer.next_page_token ? keyOf(/** @type {Item} */ (answer.items.at(-1))) : EVERYTHING;
       if (answer.next_page_token) {
         this.#next.set(view, { at: end, ask: { ...page.ask, page_token: answer.next_page_token } });
@@ -208,7 +211,6 @@ export class Store {
     for (const id of this.#items.keys()) seen.look(id);
     for (const view of VIEWS) seen.views.add(view);
     this.#items.clear();
-    this.#next.clear();
     this.#nextExpiry = Infinity;
     const last = items.at(-1);
     const horizon = last && items.length >= limit ? keyOf(last) : EVERYTHING;
@@ -243,9 +245,9 @@ export class Store {
   #update(id, { rev, set, unset }, now, seen) {
     const held = this.#items.get(id);
     if (!held) {
-      // It may have come into one of these two, whose older part is held without the inbox's.
-      if (set?.archive_time) this.#cut("archive", seen);
-      if (set?.unread) this.#cut("unread", seen);
+      // It may have come into one of these two, somewhere in the part that is held without the inbox's.
+      if (set?.archive_time) this.#cut("archive", this.#base, seen);
+      if (set?.unread) this.#cut("unread", this.#horizons.inbox, seen);
       return;
     }
     // That of a joined frame may be less than what is held: it must not make a page that was read before look newer.
@@ -256,11 +258,17 @@ export class Store {
 
   /** Holds an item if that is in what is held of a view. @param {Item} item @param {number} now @param {Sight} seen */
   #put(item, now, seen) {
-    const isHeld = compare(item, this.#horizons[item.archive_time ? "archive" : "unread"]) >= 0;
-    if (isHeld && !isOver(item, now)) {
+    // A page that is on its way may reach down to it, without knowing what has just become of it.
+    const isWanted = this.#isReached(item) || (this.#pages.size > 0 && this.#items.has(item.id));
+    if (isWanted && !isOver(item, now)) {
       seen.look(item.id);
       this.#hold(item);
     } else this.#drop(item.id, seen);
+  }
+
+  /** @param {Item} item */
+  #isReached(item) {
+    return compare(item, this.#horizons[item.archive_time ? "archive" : "unread"]) >= 0;
   }
 
   /** @param {Item} item */
@@ -289,14 +297,10 @@ export class Store {
     if (view === "inbox") this.#extend("unread", horizon, seen);
   }
 
-  /**
-   * Forgets the part of a view that is older than what is held of the inbox.
-   * @param {ViewName} view
-   * @param {Sight} seen
-   */
-  #cut(view, seen) {
-    if (compare(this.#horizons[view], this.#horizons.inbox) >= 0) return;
-    this.#horizons[view] = this.#horizons.inbox;
+  /** Forgets what of a view is older. @param {ViewName} view @param {Key} horizon @param {Sight} seen */
+  #cut(view, horizon, seen) {
+    if (compare(this.#horizons[view], horizon) >= 0) return;
+    this.#horizons[view] = horizon;
     seen.views.add(view);
   }
 

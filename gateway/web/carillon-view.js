@@ -40,6 +40,7 @@ export class View extends EventTarget {
 
   /** Loads older items; gives those that the view has now and had not. While it is at it, it is not begun again. */
   loadMore() {
+    if (!this.#loading && !this.hasMore) return Promise.resolve([]);
     if (!this.#loading) {
       this.#loading = this.#load().finally(() => {
         this.#loading = undefined;

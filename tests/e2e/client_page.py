@@ -29,13 +29,14 @@ _START = """async ({ asksForTokens, keeps, ...options }) => {
   const told = { state: [], new: [], change: [], problem: [], preferences: [] };
   for (const type of Object.keys(told)) client.addEventListener(type, ({ detail }) => told[type].push(detail));
   const titles = (view = "inbox") => client.view(view).items.map(({ title }) => title);
+  const ids = (view = "inbox") => client.view(view).items.map(({ id }) => id).join(" ");
   const until = (holds) => new Promise((resolve) => {
     const look = () => holds() && resolve();
     for (const type of Object.keys(told)) client.addEventListener(type, look);
     for (const name of ["inbox", "unread", "archive"]) client.view(name).addEventListener("change", look);
     look();
   });
-  Object.assign(window, { client, told, titles, until });
+  Object.assign(window, { client, told, titles, ids, until });
   client.connect();
 }"""
 
@@ -45,6 +46,7 @@ class ClientPage:
     """A page that runs one client."""
 
     page: Page
+    sockets: list[WebSocket] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
     """All frames that it sent, of all its sockets."""
 
@@ -57,7 +59,7 @@ class ClientPage:
         await self.page.evaluate(_START, options)
 
     async def run(self, script: str, value: object = None) -> Any:
-        """Runs an expression with `client`, `told`, `titles`, `until` and `value`; awaits what it promises."""
+        """Runs an expression with `client`, `told`, `titles`, `ids`, `until` and `value`; awaits what it promises."""
         async with asyncio.timeout(PATIENCE_S):
             return await self.page.evaluate(f"async (value) => {script}", value)
 
@@ -121,5 +123,6 @@ def _record(socket: WebSocket, client: ClientPage) -> None:
     def into(frames: list[dict[str, Any]]) -> Callable[[str | bytes], None]:
         return lambda payload: frames.append(json.loads(payload))
 
+    client.sockets.append(socket)
     socket.on("framesent", into(client.sent))
     socket.on("framereceived", into(client.received))

@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from carillon.v1 import sender_pb2
+from services.dev import SAMPLE_USER_ID
 from tests.e2e.processes import ROOT, free_port, start
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 README = ROOT / "README.md"
 PROTOS_README = ROOT / "protos" / "README.md"
 
-KINDS = ("make run", "quick start", "grpcurl", "python", "browser")
-POLYGLOT_KINDS = ("grpcurl", "node", "go", "node stubs", "go stubs")
+KINDS = ("make run", "quick start", "grpcurl", "python", "browser", "carillon.js")
+POLYGLOT_KINDS = ("grpcurl", "node", "carillon.js in node", "go", "node stubs", "go stubs")
 
 _COMMAND_S = 300.0
 # The ports that the README shows, by their settings; MongoDB's is any that was free.
@@ -108,6 +110,14 @@ def _mask(value: Any) -> Any:
             return next((name for name, shape in _VARIES.items() if shape.fullmatch(value)), value)
         case _:
             return value
+
+
+def new_order() -> sender_pb2.SendRequest:
+    """Makes the send of which the examples are told."""
+    request = sender_pb2.SendRequest(notification_id="new_order")
+    request.user.id = SAMPLE_USER_ID
+    request.merge_tags.update({"item": "Krabby Patty Burger"})
+    return request
 
 
 @dataclass(frozen=True)

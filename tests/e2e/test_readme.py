@@ -12,13 +12,12 @@ import grpc
 import pytest
 
 from carillon.v1 import sender_pb2
-from carillon.v1.user_pb2 import User
 from services.dev import CLIENT_ID, CLIENT_SECRET, SAMPLE_USER_ID
 from services.kernel.auth import basic_authorization
 from tests.contract.services.world import Caller
 from tests.e2e.browser import open_page
 from tests.e2e.processes import ROOT, call
-from tests.e2e.readme import KINDS, PROTOS_README, README, read_blocks, read_examples, run, run_dev
+from tests.e2e.readme import KINDS, PROTOS_README, README, new_order, read_blocks, read_examples, run, run_dev
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +60,9 @@ async def test_the_readme(
                         assert example.read(await run(sys.executable, "-c", dev.here(example.text))) == example.shown
                     case "browser":
                         assert await watch_in_browser(dev.here(example.text), dev, browser) == example.shown
+                    case "carillon.js":
+                        logged = await watch_in_browser(dev.here(example.text), dev, browser, lines_of_steps=(3, 2, 1))
+                        assert logged == example.shown
 
 
 async def type_in(console: str, dev: Dev) -> str:
@@ -80,9 +82,12 @@ async def call_by_buf(command: str) -> str:
     return re.sub(r'"\w+":', lambda name: re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name[0]), answer)
 
 
-async def watch_in_browser(script: str, dev: Dev, browser: Browser) -> str:
-    """Runs a script in a page of Carillon's, sends and retracts, and gives what the script logged."""
+async def watch_in_browser(
+    script: str, dev: Dev, browser: Browser, *, lines_of_steps: tuple[int, int, int] = (1, 1, 1)
+) -> str:
+    """Runs a module in a page of Carillon's, sends and retracts, and gives what the module logged at each step."""
     lines: asyncio.Queue[str] = asyncio.Queue()
+    at_first, sent, retracted = lines_of_steps
     async with (
         open_page(browser) as page,
         grpc.aio.insecure_channel(f"127.0.0.1:{dev.ports['grpc_port']}") as channel,
@@ -90,14 +95,15 @@ async def watch_in_browser(script: str, dev: Dev, browser: Browser) -> str:
     ):
         backend = Caller(channel, [basic_authorization(CLIENT_ID, CLIENT_SECRET)])
         page.on("console", lambda message: lines.put_nowait(message.text) if message.type == "log" else None)
+        await page.route("**/example.js", lambda route: route.fulfill(body=script, content_type="text/javascript"))
         # Any page of the gateway's has its origin and its policy; this one has no script of its own.
         await page.goto(f"http://localhost:{dev.ports['http_port']}/healthz")
-        await page.evaluate(f"() => {{ {script} }}")
-        logged = [await lines.get()]
-        await backend.sender.Send(sender_pb2.SendRequest(notification_id="new_order", user=User(id=SAMPLE_USER_ID)))
-        logged.append(await lines.get())
+        await page.evaluate("() => void import('/example.js')")
+        logged = [await lines.get() for _ in range(at_first)]
+        await backend.sender.Send(new_order())
+        logged += [await lines.get() for _ in range(sent)]
         await backend.sender.Retract(sender_pb2.RetractRequest(notification_id="new_order", user_id=SAMPLE_USER_ID))
-        logged.append(await lines.get())
+        logged += [await lines.get() for _ in range(retracted)]
     return "\n".join(logged)
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
+from services.dev import CLIENT_ID, CLIENT_SECRET
+from services.kernel.auth import basic_authorization
+from tests.contract.services.world import Caller
 from tests.e2e.processes import ROOT
-from tests.e2e.readme import POLYGLOT_KINDS, PROTOS_README, README, read_examples, run, run_dev
+from tests.e2e.readme import POLYGLOT_KINDS, PROTOS_README, README, new_order, read_examples, run, run_dev
+
+if TYPE_CHECKING:
+    from tests.e2e.readme import Dev
 
 # The first time, packages are downloaded and compiled.
 pytestmark = pytest.mark.timeout(600)
@@ -19,8 +29,9 @@ GO_BIN = ROOT / ".cache" / "gobin"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that has the protos, as the root of the repository has."""
+    """A folder that has the protos and the modules, as the root of the repository has."""
     (tmp_path / "protos").symlink_to(ROOT / "protos")
+    (tmp_path / "gateway").symlink_to(ROOT / "gateway")
     return tmp_path
 
 
@@ -37,6 +48,8 @@ async def test_the_readme(folder: Path, subtests: pytest.Subtests) -> None:
                         assert example.read(await run("bash", "-c", text)) == example.shown
                     case "node":
                         assert example.read(await run("node", "-e", text, cwd=folder)) == example.shown
+                    case "carillon.js in node":
+                        assert await watch_in_node(text, folder, dev) == example.shown
                     case "go":
                         module = folder / "gen" / "carillon"
                         (module / "main.go").write_text(text)
@@ -66,8 +79,28 @@ async def test_java_compiles(tmp_path: Path) -> None:
 
 async def install_npm_packages(readme: str, folder: Path) -> None:
     """Runs the `npm install` that a README names."""
-    [command] = re.findall(r"`(npm install [^`]+)`", readme)
-    await run(*command.split(), "--no-audit", "--no-fund", cwd=folder)
+    for command in re.findall(r"`(npm install [^`]+)`", readme):
+        await run(*command.split(), "--no-audit", "--no-fund", cwd=folder)
+
+
+async def watch_in_node(program: str, folder: Path, dev: Dev) -> str:
+    """Runs a program twice; while it is connected, and before it is started again, it is sent something."""
+    (folder / "inbox.mjs").write_text(program)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{dev.ports['grpc_port']}") as channel, asyncio.timeout(60):
+        backend = Caller(channel, [basic_authorization(CLIENT_ID, CLIENT_SECRET)])
+        process = await asyncio.create_subprocess_exec(
+            "node", "inbox.mjs", cwd=folder, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert process.stdout
+            first = await process.stdout.readline()
+            await backend.sender.Send(new_order())
+            printed, _ = await process.communicate()
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+        await backend.sender.Send(new_order())
+        return f"{first.decode()}{printed.decode()}{await run('node', 'inbox.mjs', cwd=folder)}".strip()
 
 
 async def generate_go(folder: Path) -> None:
