@@ -24,6 +24,7 @@ OPTIONS = (
     *("--strict", "--allowJs", "--checkJs", "--noEmit"),
     *("--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"),
     *("--lib", "es2022,dom,dom.iterable", "--types", ""),
+    "--skipLibCheck",  # the declarations in vendor/ name a package of types that only they need
 )
 
 

@@ -60,7 +60,8 @@ export const itemStyles = `
 .item-tool .icon { width: 18px; height: 18px; }
 .item-tool:hover { background: var(--_line); color: var(--_text); }
 @media (hover: hover) {
-  .tools { position: absolute; z-index: 2; inset-block-start: 8px; inset-inline-end: 12px; padding: 2px; border: 1px solid var(--_line); border-radius: 10px; background: var(--_surface); opacity: 0; }
+  .tools { position: absolute; z-index: 2; inset-block-start: 6px; inset-inline-end: 12px; padding: 1px; border: 1px solid var(--_line); border-radius: 9px; background: var(--_surface); opacity: 0; }
+  .item-tool { width: 30px; height: 28px; }
   .item:is(:hover, :focus-within) .tools { opacity: 1; }
 }
 @media (hover: none) {
