@@ -55,7 +55,7 @@ export const defaultTexts = {
   signedOut: "You’re signed out",
   signedOutHint: "Sign in again to see your notifications.",
   failed: "Notifications can’t be shown right now",
-  failedHint: "It is not your fault. We keep trying; you can try at once, too.",
+  failedHint: "We keep trying. You can also try now.",
   unconfigured: "Notifications are not set up",
   unconfiguredHint: "This page does not say where they come from, or whose they are.",
 

@@ -35,23 +35,27 @@ async def measure(browser: Browser, url: str, *, seconds: int, per_second: int) 
     session = await page.context.new_cdp_session(page)
     await show(page, url, content="empty")
     await page.evaluate("import('/strict/bench.js').then((bench) => { globalThis.bench = bench; })")
-    before = await _memory(session)
+    before, nodes_before = await _memory(session), await _nodes(session)
     async with asyncio.timeout(60 + 10 * seconds):
         filling = await _trace(session, _fill(page))
         filled = await _memory(session)
         running = await _trace(session, page.evaluate("how => bench.run(...how)", [seconds, per_second]))
     after = await _memory(session)
     await page.evaluate("bench.release()")
-    released = await _memory(session)
+    released, nodes_released = await _memory(session), await _nodes(session)
     await page.close()
     return {
-        "longest task while 1,000 items are shown, ms": max(filling),
-        "longest task while events come, ms": max(running),
-        "tasks over 50 ms while events come": float(sum(task > 50 for task in running)),
+        "longest task while 1,000 items are shown, ms": max(filling)[0],
+        "the same, of the processor's time, ms": max(task[1] for task in filling),
+        "longest task while events come, ms": max(running)[0],
+        "the longest of them, of the processor's time, ms": max(task[1] for task in running),
+        "tasks over 50 ms while events come": float(sum(task[0] > 50 for task in running)),
         "memory before, MB": before,
         "with 1,000 items, MB": filled,
         "after the events, MB": after,
         "without the element, MB": released,
+        "nodes before": nodes_before,
+        "nodes without the element": nodes_released,
     }
 
 
@@ -69,8 +73,14 @@ async def _memory(session: CDPSession) -> float:
     return round(float(usage["usedSize"]) / 2**20, 1)
 
 
-async def _trace(session: CDPSession, work: Awaitable[object]) -> list[float]:
-    """Gives how long the tasks of the page's main thread took while the work was done, in milliseconds."""
+async def _nodes(session: CDPSession) -> float:
+    """Gives how many nodes of documents are alive; after ``_memory``, which collects the others."""
+    counters: dict[str, Any] = await session.send("Memory.getDOMCounters")
+    return float(counters["nodes"])
+
+
+async def _trace(session: CDPSession, work: Awaitable[object]) -> list[tuple[float, float]]:
+    """Gives how long the tasks of the page's main thread took meanwhile, in ms: by the clock, and of the processor."""
     events: list[dict[str, Any]] = []
     done = asyncio.Event()
 
@@ -96,10 +106,10 @@ async def _trace(session: CDPSession, work: Awaitable[object]) -> list[float]:
         if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
     }
     return [
-        event["dur"] / 1000
+        (event["dur"] / 1000, event.get("tdur", event["dur"]) / 1000)
         for event in events
         if event["name"] == "RunTask" and event.get("dur") and (event["pid"], event["tid"]) in mains
-    ] or [0.0]
+    ] or [(0.0, 0.0)]
 
 
 async def main() -> None:
@@ -116,7 +126,8 @@ async def main() -> None:
         return
     for name, figure in figures.items():
         console.print(f"{name:48} {figure:10.1f}")
-    console.print(f"no task over {LIMIT_MS:.0f} ms: {figures['longest task while events come, ms'] <= LIMIT_MS}")
+    longest = figures["longest task while events come, ms"]
+    console.print(f"No task {'was' if longest <= LIMIT_MS else 'should be'} over {LIMIT_MS:.0f} ms.")
 
 
 if __name__ == "__main__":

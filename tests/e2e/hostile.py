@@ -57,6 +57,16 @@ FIELDS: dict[str, dict[str, Any]] = {
         "preferences.delivery_option": str,
     },
     "delete_preferences": {"ref": str, "notification_id": str, "sub_notification_id": str},
+    "get_environment": {"ref": str},
+    "add_web_push": {
+        "ref": str,
+        "subscription": dict,
+        "subscription.endpoint": str,
+        "subscription.keys": dict,
+        "subscription.keys.p256dh": str,
+        "subscription.keys.auth": str,
+    },
+    "remove_web_push": {"ref": str, "endpoint": str},
 }
 """The fields of each frame of a client, and the shape of each; the README says the same."""
 
@@ -351,7 +361,15 @@ class Grammar:
                 body["preferences"] = [self._preference() for _ in range(random.randrange(1, 4))]
             case "delete_preferences":
                 body["notification_id"] = random.choice(("order_tracking", "new_order", "nothing", self._any_known()))
+            case "add_web_push":
+                body["subscription"] = self._subscription()
+            case "remove_web_push":
+                body["endpoint"] = self._subscription()["endpoint"]
         return body
+
+    def _subscription(self) -> dict[str, Any]:
+        keys = {"p256dh": self._random.choice(("BA" + "A" * 85, "short")), "auth": "A" * 22}
+        return {"endpoint": f"https://push.example.com/{self._random.randrange(99)}", "keys": keys}
 
     def _of_any_shape(self, kind: str) -> Shot:
         body = self._valid(kind)
@@ -363,6 +381,7 @@ class Grammar:
         if rest:
             inner: dict[str, Any] = {"time": "2026-01-02T03:04:05Z"} if root == "until" else {}
             inner |= self._preference() if root == "preferences" else {}
+            inner |= self._subscription() if root == "subscription" else {}
             parent, _, leaf = rest.rpartition(".")
             if parent:
                 inner[parent] = {leaf: value}

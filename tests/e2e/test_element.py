@@ -348,6 +348,23 @@ async def test_states(page: Page, url: str) -> None:
     await expect(panel(page).get_by_text("all caught up")).to_be_visible()
 
 
+async def test_a_first_page_that_fails_is_asked_for_again(page: Page, url: str) -> None:
+    """A view whose first page cannot be had says so, and tries again when asked to."""
+    await show(page, url, content="empty")
+    await page.evaluate("""() => {
+        const view = client.view("archive");
+        view.later = [samples.item(1, {title: "old", archive_time: "2026-01-02T03:04:05.678Z"})];
+        view.hasMore = true;
+        view.failures = 1;
+    }""")
+    await open_panel(page)
+    await panel(page).get_by_role("tab", name="Archive").click()
+    await expect(says(page, "can't be shown right now")).to_be_visible()
+    await panel(page).get_by_role("button", name="Try again").click()
+
+    await expect(titles(page)).to_have_text(["Unread. old"])
+
+
 async def test_offline_is_said_over_the_items(page: Page, url: str) -> None:
     """Without a connection what is held stays, with a line that says so; a short interruption is not worth one."""
     await page.clock.install()

@@ -88,8 +88,8 @@ async def test_focus_is_seen_and_targets_are_large(page: Page, url: str) -> None
         outlines.add(
             await page.evaluate("""() => {
                 const active = inbox.shadowRoot.activeElement;
-                const ring = (one) => one && getComputedStyle(one).outlineStyle;
-                return ring(active) === "solid" || ring(active.closest(".item")) === "solid";
+                const ring = (pseudo) => getComputedStyle(active, pseudo).outlineStyle;
+                return ring() === "solid" || ring("::after") === "solid";
             }""")
         )
         await page.keyboard.press("Tab")

@@ -8,20 +8,24 @@ import { Row } from "./item.js";
 
 // What one frame makes at most: a thousand rows at once would hold up the page.
 const ROWS_A_FRAME = 40;
+// More than these at once are no news, but a flood, and are not pointed at one by one.
+const FRESH_A_FRAME = 3;
 
 /** The list, and the keyboard in it. */
 export class ItemList {
   element = element("ul", { part: "list", className: "list", role: "list" });
 
   #saying;
-  #scroller;
   /** @type {Map<string, Row>} */
   #rows = new Map();
   /** @type {WeakMap<Element, Row>} */
   #byElement = new WeakMap();
-  /** @type {IntersectionObserver} */
-  #seen;
+  /** @type {Set<Element>} */
+  #seen = new Set();
+  #measuring = 0;
   #isFilled = false;
+  // Noted as it changes: to ask for it between two writes would be a layout each time.
+  #isAtTop = true;
 
   /**
    * @param {import("./item.js").Saying} saying
@@ -30,7 +34,7 @@ export class ItemList {
    */
   constructor(saying, scroller, onDo) {
     this.#saying = saying;
-    this.#scroller = scroller;
+    scroller.addEventListener("scroll", () => (this.#isAtTop = scroller.scrollTop < 8), { passive: true });
     this.element.setAttribute("aria-label", saying.say("list"));
     this.element.addEventListener("click", (event) => {
       const control = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("[data-do]"));
@@ -39,8 +43,11 @@ export class ItemList {
       if (control.dataset.do === "more") row.toggleMore();
       else onDo(/** @type {string} */ (control.dataset.do), row.item, event, control);
     });
-    // Whether the end of a body is hidden is asked when it is in sight, where it costs no layout of its own.
-    this.#seen = new IntersectionObserver((entries) => this.#measure(entries), { root: scroller });
+    // Whether the end of a body is hidden is asked when the row comes into sight; those out of it have no layout.
+    this.element.addEventListener("contentvisibilityautostatechange", (event) => {
+      const { target, skipped } = /** @type {ContentVisibilityAutoStateChangeEvent} */ (event);
+      if (!skipped) this.#measureSoon(/** @type {Element} */ (target));
+    });
   }
 
   /**
@@ -55,15 +62,20 @@ export class ItemList {
     // The keyboard goes on where the row was, not at the top of the page.
     if (focus && !focus.row.element.isConnected) this.focusAt(focus.index);
 
-    let left = ROWS_A_FRAME;
+    /** @type {Row[]} */
+    const made = [];
     let next = this.element.firstElementChild;
     for (const item of items) {
       let row = this.#rows.get(item.id);
-      if (!row && left-- === 0) return true;
-      if (!row) row = this.#make(item);
-      else if (row.update(item)) this.#seen.observe(row.element);
+      if (!row && made.length === ROWS_A_FRAME) return true;
+      if (!row) made.push((row = this.#make(item)));
+      else if (row.update(item)) this.#measureSoon(row.element);
       if (row.element === next) next = next.nextElementSibling;
       else this.element.insertBefore(row.element, next);
+    }
+    // What comes while one looks is shown as new; what was there before is not.
+    if (this.#isFilled && this.#isAtTop && made.length <= FRESH_A_FRAME) {
+      for (const row of made) row.element.classList.add("fresh");
     }
     this.#isFilled = true;
     return false;
@@ -82,9 +94,12 @@ export class ItemList {
 
   /** Forgets all rows. */
   clear() {
-    this.#seen.disconnect();
+    cancelAnimationFrame(this.#measuring);
+    this.#measuring = 0;
+    this.#seen.clear();
     this.#rows.clear();
     this.#isFilled = false;
+    this.#isAtTop = true;
     this.element.replaceChildren();
   }
 
@@ -135,7 +150,6 @@ export class ItemList {
     for (const [id, row] of this.#rows) {
       if (kept.has(id)) continue;
       this.#rows.delete(id);
-      this.#seen.unobserve(row.element);
       row.element.remove();
     }
   }
@@ -143,24 +157,24 @@ export class ItemList {
   /** @param {Item} item */
   #make(item) {
     const row = new Row(item, this.#saying);
-    // What comes while one looks is shown as new; what was there before is not.
-    if (this.#isFilled && this.#scroller.scrollTop < 8) row.element.classList.add("fresh");
     this.#rows.set(item.id, row);
     this.#byElement.set(row.element, row);
-    if (item.body) this.#seen.observe(row.element);
     return row;
   }
 
-  /** @param {IntersectionObserverEntry[]} entries */
-  #measure(entries) {
-    const seen = entries.filter(({ isIntersecting }) => isIntersecting).map(({ target }) => target);
-    for (const target of seen) this.#seen.unobserve(target);
-    // All are read before any is written, so that one layout is enough.
-    const cut = seen.map((target) => {
-      const row = this.#byElement.get(target);
-      return row && { row, isCut: row.body.scrollHeight > row.body.clientHeight + 2 };
+  /** @param {Element} element */
+  #measureSoon(element) {
+    this.#seen.add(element);
+    this.#measuring ||= requestAnimationFrame(() => {
+      this.#measuring = 0;
+      // All are read before any is written, so that one layout is enough.
+      const measured = [...this.#seen].map((seen) => {
+        const row = this.#byElement.get(seen);
+        return row && { row, isCut: row.body.scrollHeight > row.body.clientHeight + 2 };
+      });
+      this.#seen.clear();
+      for (const one of measured) if (one && !one.row.body.classList.contains("whole")) one.row.offerMore(one.isCut);
     });
-    for (const found of cut) if (found && !found.row.body.classList.contains("whole")) found.row.offerMore(found.isCut);
   }
 
   #focused() {

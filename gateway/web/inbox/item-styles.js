@@ -3,17 +3,16 @@
 
 export const itemStyles = `
 .item {
-  position: relative; display: flex; gap: 12px; padding: 14px 20px;
+  position: relative; display: flex; gap: 12px; padding: 14px 20px; border-bottom: 1px solid var(--_line);
   content-visibility: auto; contain-intrinsic-size: auto 84px;
 }
-.item + .item { border-top: 1px solid var(--_line); }
 .item:hover { background: var(--_hover); }
 .item.fresh { animation: fresh 1.6s ease-out; }
 
 .tile { display: grid; place-items: center; flex: none; width: 36px; height: 36px; border-radius: 10px; background: color-mix(in srgb, var(--_accent) 11%, var(--_surface)); color: var(--_accent); overflow: hidden; }
 .tile .icon { width: 18px; height: 18px; }
 .tile img { width: 100%; height: 100%; object-fit: cover; }
-.item:not(.unread) .tile:not(:has(img)) { background: var(--_hover); color: var(--_muted); }
+.item:not(.unread) .tile.plain { background: var(--_hover); color: var(--_muted); }
 
 .item-text { flex: 1; min-width: 0; overflow-wrap: anywhere; }
 .item-head { display: flex; align-items: baseline; gap: 10px; }
@@ -24,7 +23,7 @@ export const itemStyles = `
 /* All of the row opens it, but what is laid over this does something else. */
 .main::after { content: ""; position: absolute; inset: 0; }
 .main:focus-visible { outline: none; }
-.item:has(.main:focus-visible) { outline: 2px solid var(--_accent); outline-offset: -3px; border-radius: 6px; }
+.main:focus-visible::after { outline: 2px solid var(--_accent); outline-offset: -3px; border-radius: 6px; }
 .time { flex: none; color: var(--_muted); font-size: 0.86em; font-variant-numeric: tabular-nums; white-space: nowrap; }
 
 .item-body { margin-top: 2px; color: var(--_muted); white-space: pre-line; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
@@ -52,7 +51,6 @@ export const itemStyles = `
 .item-action:hover { filter: brightness(0.95); }
 
 .meta { display: flex; flex-wrap: wrap; gap: 6px; }
-.meta:not(:has(> :not([hidden]))) { display: none; }
 .meta > * { margin-top: 6px; padding: 1px 8px; border-radius: 9px; background: var(--_hover); color: var(--_muted); font-size: 0.82em; font-weight: 550; }
 .item:hover .meta > * { background: var(--_line); color: var(--_text); }
 
@@ -62,13 +60,14 @@ export const itemStyles = `
 .item-tool .icon { width: 18px; height: 18px; }
 .item-tool:hover { background: var(--_line); color: var(--_text); }
 @media (hover: hover) {
-  .tools { position: absolute; z-index: 2; inset-block-start: 8px; inset-inline-end: 12px; padding: 2px; border: 1px solid var(--_line); border-radius: 10px; background: var(--_surface); opacity: 0; }
+  .tools { position: absolute; z-index: 2; inset-block-start: 6px; inset-inline-end: 12px; padding: 1px; border: 1px solid var(--_line); border-radius: 9px; background: var(--_surface); opacity: 0; }
+  .item-tool { width: 30px; height: 28px; }
   .item:is(:hover, :focus-within) .tools { opacity: 1; }
 }
 @media (hover: none) {
   .tools { flex-direction: column; margin-block: -4px; margin-inline-end: -10px; }
 }
 
-.foot { display: grid; justify-items: center; gap: 8px; padding: 14px 20px 20px; border-top: 1px solid var(--_line); }
+.foot { display: grid; justify-items: center; gap: 8px; padding: 14px 20px 20px; }
 .foot.is-loading .load-more::before { content: ""; display: inline-block; width: 12px; height: 12px; margin-inline-end: 8px; border: 2px solid var(--_line); border-top-color: var(--_accent); border-radius: 50%; vertical-align: -2px; animation: turn 0.8s linear infinite; }
 `;

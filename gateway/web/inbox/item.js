@@ -37,6 +37,7 @@ export class Row {
   #title = element("h3", { className: "item-title", part: "item-title" });
   #unread = element("span", { className: "visually-hidden", id: `${this.#prefix}-unread` });
   #count = element("span", { part: "item-count", className: "count" });
+  #meta = element("div", { className: "meta" });
   #label = element("span", { part: "item-label", className: "label", dir: "auto" });
   #time = element("time", { part: "item-time", className: "time", id: `${this.#prefix}-time` });
   #more = button("item-more", { "data-do": "more", hidden: true, ariaExpanded: "false" });
@@ -67,10 +68,11 @@ export class Row {
         this.#more,
         this.#picture,
         this.#actions,
-        element("div", { className: "meta" }, this.#count, this.#label),
+        this.#meta,
       ),
       element("div", { part: "item-tools", className: "tools" }, this.#toggle, this.#archive),
     );
+    this.#meta.append(this.#count, this.#label);
     this.element.dataset.id = item.id;
     this.#show(item, undefined);
   }
@@ -100,7 +102,15 @@ export class Row {
   /** Shows the logo where it has no icon of its own. */
   refreshIcon() {
     const source = safeImageUrl(this.item.icon_url) ?? safeImageUrl(this.#saying.logo);
-    this.#tile.replaceChildren(source ? picture(source, () => this.#tile.replaceChildren(icon("bell"))) : icon("bell"));
+    const showPlain = () => {
+      this.#tile.classList.add("plain");
+      this.#tile.replaceChildren(icon("bell"));
+    };
+    if (!source) showPlain();
+    else {
+      this.#tile.classList.remove("plain");
+      this.#tile.replaceChildren(picture(source, showPlain));
+    }
   }
 
   /**
@@ -153,6 +163,7 @@ export class Row {
       this.#label.hidden = !item.label;
       setText(this.#label, item.label ?? "");
     }
+    if (differs("message_count", "label")) this.#meta.hidden = this.#count.hidden && this.#label.hidden;
     if (differs("archive_time", "title")) {
       const isArchived = Boolean(item.archive_time);
       this.#archive.dataset.do = isArchived ? "unarchive" : "archive";

@@ -189,6 +189,7 @@ export class Panel {
     const count = client && !isSignedOut ? client.unreadCount : 0;
     this.#tabs.showUnread(count, badgeText(count));
     setAttribute(this.#scroller, "aria-labelledby", `tab-${this.#tabs.selected}`);
+    this.#tabs.element.hidden = !view || this.#showsPreferences;
     this.#settings.hidden = !client || isSignedOut || this.#showsPreferences;
     this.#markAll.hidden = count === 0 || this.#tabs.selected === "archive" || this.#showsPreferences;
     if (isSignedOut && this.#showsPreferences) this.#showPreferences(false);
@@ -241,7 +242,8 @@ export class Panel {
   #showFoot(client, view, isUnfinished) {
     const hasMore = Boolean(view?.hasMore) && !isUnfinished;
     const isLoading = Boolean(view?.isLoading);
-    this.#foot.hidden = !hasMore || (view?.items.length === 0 && !this.#hasFailed);
+    // Where there is no item yet, the state says the same.
+    this.#foot.hidden = !hasMore || view?.items.length === 0;
     this.#foot.classList.toggle("is-loading", isLoading);
     this.#loadMore.ariaBusy = String(isLoading);
     setText(this.#loadMore, this.#say(isLoading ? "loading" : this.#hasFailed ? "tryAgain" : "loadMore"));
@@ -387,8 +389,10 @@ export class Panel {
   }
 
   #retry() {
+    const client = this.#host.client();
+    if (client?.state === "live") return void this.#loadNext({ isAsked: true });
     this.#hasFailed = false;
-    this.#host.client()?.connect();
+    client?.connect();
     this.#host.schedule();
   }
 
