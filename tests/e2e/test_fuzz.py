@@ -47,7 +47,7 @@ _ROWS = re.findall(r"^\| `(\w+)` \| (client|gateway) \| (.*) \|$", README, re.MU
 
 def words_of(text: str) -> set[str]:
     """Gives the names of fields in a cell of a table."""
-    return set(re.findall(r"`([a-z_]+)`", text))
+    return set(re.findall(r"`([a-z0-9_]+)`", text))
 
 
 SENT = {kind: words_of(text) for kind, by, text in _ROWS if by == "client"}

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
 import { Gateway, until } from "./gateway.mjs";
-import { created, item, items, retracted, snapshot, updated } from "./items.mjs";
+import { created, hex, item, items, retracted, snapshot, updated } from "./items.mjs";
 
 const BY_HASH = { clientId: "dev", userId: "u", userHash: "hash" };
 const NOW = Date.parse("2026-01-01T00:00:00Z");
@@ -56,8 +56,8 @@ test("tells each change, and what is new once", async () => {
   const { client, told, session } = await live();
   await told.change.take();
   session.send(created(item(3)));
-  session.send(updated(["i3"], { title: "x" }));
-  session.send(created(item(3)));
+  session.send(updated(["i3"], { title: "x" }, { rev: hex(4) }));
+  session.send(created(item(3, { rev: hex(5) })));
   session.send(retracted(["i3"]));
   for (const kind of ["created", "updated", "created", "retracted"]) {
     assert.deepEqual(await told.change.take(), { kind, ids: ["i3"] });

@@ -45,6 +45,8 @@ const HELD = [
   ["updated passes over what is not held", [WHOLE, updated(["i9"], { title: "x" })], "i2 i1"],
   ["retracted removes", [WHOLE, retracted(["i1", "i9"])], "i2"],
   ["an older state is passed over", [WHOLE, created(item(2, { ...ARCHIVED, rev: hex(0) }))], "i2 i1"],
+  ["one of the same rev, too", [WHOLE, updated(["i2"], {}), created(item(2, { ...ARCHIVED, rev: hex(2) }))], "i2 i1"],
+  ["full replaces whatever the rev", [WHOLE, full([item(2, { ...ARCHIVED, rev: hex(0) })])], "i1"],
 ];
 
 for (const [name, frames, expected] of HELD) {
@@ -59,6 +61,15 @@ test("updated sets and unsets, unless what is held is as new", () => {
 
   apply(store, updated(["i1"], { title: "old" }, { rev: hex(8) }));
   assert.deepEqual(store.item("i1"), item(1, { title: "new", label: "l", rev: hex(8) }));
+});
+
+test("each item that is updated gets the rev of its own", () => {
+  const store = begin(snapshot([item(3, { rev: hex(4) }), item(2), item(1)]));
+  const frame = { ...updated(["i3", "i0", "i2", "i1"], { title: "x" }), revs: [4, 5, 6, 7].map(hex) };
+
+  assert.deepEqual(apply(store, frame).ids, ["i2", "i1"]);
+  const held = store.items("inbox").map(({ title, rev }) => [title, rev]);
+  assert.deepEqual(held, [["t3", hex(4)], ["x", hex(6)], ["x", hex(7)]]);
 });
 
 test("the badge is the welcome's, and changes also by what is not held", () => {
@@ -82,8 +93,9 @@ test("a change names what is held and the views that show something else", () =>
   const views = (frame) => [...apply(store, frame).views].sort();
 
   assert.deepEqual(views(updated(["i5"], { title: "x" })), ["inbox", "unread"]);
-  assert.deepEqual(views(updated(["i5"], SEEN)), ["inbox", "unread"]);
-  assert.deepEqual(views(updated(["i5"], { title: "y" })), ["inbox"]);
+  assert.deepEqual(views(updated(["i5"], SEEN, { rev: hex(3) })), ["inbox", "unread"]);
+  assert.deepEqual(views(updated(["i5"], { title: "y" }, { rev: hex(4) })), ["inbox"]);
+  assert.deepEqual(views(updated(["i5"], { title: "z" }, { rev: hex(4) })), []);
   assert.deepEqual(views(updated(["i0"], { title: "y" })), []);
   assert.deepEqual(apply(store, retracted(["i0", "i3"])).ids, ["i3"]);
 });
@@ -123,34 +135,59 @@ for (const [name, frames, frame, expected] of NEW) {
 
 // --- Pages ---
 
-test("pages follow on what is held, first by date, then by token, until there is no more", () => {
+test("pages follow on the snapshot by its token, then by their own, until there is no more", () => {
   const store = begin(PART);
   assert.equal(store.hasMore("inbox"), true);
 
   const first = store.beginPage("inbox");
-  assert.deepEqual(first.ask, { before_time: time(3) });
-  store.endPage(first, { items: items(3, 2), next_page_token: "p1" }, NOW);
+  assert.deepEqual(first.ask, { page_token: "p0" });
+  store.endPage(first, { items: items(2), next_page_token: "p1" }, NOW);
   assert.equal(ids(store), "i5 i4 i3 i2");
 
   const second = store.beginPage("inbox");
-  assert.deepEqual(second.ask, { before_time: time(3), page_token: "p1" });
+  assert.deepEqual(second.ask, { page_token: "p1" });
   store.endPage(second, { items: items(1), next_page_token: "" }, NOW);
   assert.equal(ids(store), "i5 i4 i3 i2 i1");
   assert.equal(store.hasMore("inbox"), false);
 });
 
+// Where no token is for what is held: that of the snapshot is for the inbox, and none is saved.
+const BY_DATE = [
+  ["unread", begin(PART)],
+  ["inbox", new Store(begin(PART).save(100))],
+];
+
+for (const [view, store] of BY_DATE) {
+  test(`without a token pages of ${view} follow on what is held, first by date`, () => {
+    assert.deepEqual(store.beginPage(view).ask, { before_time: time(3) });
+    load(store, view, { items: items(3, 2), next_page_token: "p1" });
+    assert.equal(ids(store, view), "i5 i4 i3 i2");
+    assert.deepEqual(store.beginPage(view).ask, { before_time: time(3), page_token: "p1" });
+  });
+}
+
+test("full leaves the token", () => {
+  const store = begin(PART, full([item(6), { id: "i3", rev: hex(9), retract_time: time(9) }]));
+  assert.deepEqual(store.beginPage("inbox").ask, { page_token: "p0" });
+});
+
+test("a snapshot that is cut at nothing is the whole inbox, however many items it has", () => {
+  for (const whole of [WHOLE, snapshot([])]) assert.equal(begin(PART, whole).hasMore("inbox"), false);
+});
+
 test("a snapshot begins again", () => {
   const store = begin(PART);
   load(store, "inbox", { items: items(3, 2), next_page_token: "p1" });
-  apply(store, snapshot(items(9, 8, 7)));
+  apply(store, snapshot(items(9, 8, 7), { next_page_token: "p2" }));
   assert.equal(ids(store), "i9 i8 i7");
-  assert.deepEqual(store.beginPage("inbox").ask, { before_time: time(7) });
+  assert.deepEqual(store.beginPage("inbox").ask, { page_token: "p2" });
+  assert.deepEqual(store.beginPage("unread").ask, { before_time: time(7) });
 });
 
 test("a page that was asked for before a snapshot is not taken", () => {
   const store = begin(PART);
   const page = store.beginPage("inbox");
-  apply(store, snapshot(items(9, 8, 7)));
+  apply(store, snapshot(items(9, 8, 7), { next_page_token: "p2" }));
   store.endPage(page, { items: items(2, 1), next_page_token: "" }, NOW);
   assert.equal(ids(store), "i9 i8 i7");
   assert.equal(store.hasMore("inbox"), true);
@@ -176,6 +213,16 @@ for (const [name, frame, expected] of MEANWHILE) {
     assert.equal(store.unreadCount, unreadCount);
   });
 }
+
+test("what came before a page was read changes nothing of the page", () => {
+  const store = begin(PART);
+  const page = store.beginPage("inbox");
+  apply(store, updated(["i2", "i1"], { title: "old", ...ARCHIVED }, { rev: hex(4) }));
+  const read = [item(2, { title: "newer", rev: hex(5) }), item(1, { title: "same", rev: hex(4) })];
+  store.endPage(page, { items: read, next_page_token: "" }, NOW);
+  store.dropPage(page);
+  assert.deepEqual(store.items("inbox").slice(3), read);
+});
 
 test("of an item that is held, a page is taken where it is newer", () => {
   const store = begin(PART);
@@ -206,7 +253,7 @@ test("the archive is shown once it is loaded, and then kept up to date", () => {
 });
 
 test("the unread view goes as far as the inbox, or further by its own pages", () => {
-  const store = begin(snapshot([item(5), item(4, SEEN), item(3)]));
+  const store = begin(snapshot([item(5), item(4, SEEN), item(3)], { next_page_token: "p0" }));
   assert.equal(ids(store, "unread"), "i5 i3");
 
   load(store, "unread", { items: [item(3), item(1)], next_page_token: "p1" });
@@ -215,7 +262,7 @@ test("the unread view goes as far as the inbox, or further by its own pages", ()
 
   apply(store, updated(["i1"], SEEN));
   assert.equal(ids(store, "unread"), "i5 i3");
-  apply(store, updated(["i1"], { unread: true }));
+  apply(store, updated(["i1"], { unread: true }, { rev: hex(3) }));
   assert.equal(ids(store, "unread"), "i5 i3 i1");
 });
 
