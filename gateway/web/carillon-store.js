@@ -234,7 +234,7 @@ export class Store {
         if (this.#isNews(frame.item.id, frame.item.rev)) this.#put(frame.item, now, seen);
         break;
       case "updated":
-        frame.ids.forEach((id, index) => this.#update(id, frame.revs[index], frame, now, seen));
+        for (const [index, id] of frame.ids.entries()) this.#update(id, frame.revs[index], frame, now, seen);
         break;
       case "retracted":
         for (const id of frame.ids) this.#drop(id, seen);

@@ -147,7 +147,11 @@ class World {
       return;
     }
     this.asked = this.asked.filter((one) => one.page !== frame.page);
+    const known = [...this.items.keys()].map((id) => this.store.item(id)).filter(Boolean);
     this.store.endPage(frame.page, frame.answer, 0);
+    for (const { id, rev } of [...known, ...frame.answer.items]) {
+      assert.ok((this.store.item(id)?.rev ?? rev) >= rev, `${id} is older than it was, or than the page has it`);
+    }
     this.store.dropPage(frame.page);
   }
 
