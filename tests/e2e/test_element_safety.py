@@ -75,7 +75,8 @@ async def test_text_is_never_markup(page: Page, url: str) -> None:
 
 
 RICH = """<p style="position:fixed" class="bell" id="bell" onclick="x()">Hi <b>there</b></p>
-<a href="https://example.com/" target="_self">link</a><a href="/orders">ours</a><a href="JaVaScRiPt:x">bad</a>
+<a href="https://example.com/" target="_self">link</a><a href="/orders">ours</a>
+<a href="JaVaScRiPt:x">bad</a><a href="tel:1">call</a>
 <img src="https://example.com/x.png" srcset="y"><img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">
 <img src="data:text/html,x"><form action=/x><input name=q><button>Go</button></form><iframe src=/x></iframe>
 <style>*{color:red}</style><svg><a xlink:href='javascript:x'>x</a></svg><math><mi>x</mi></math><script>x()</script>"""
@@ -104,6 +105,7 @@ async def test_html_is_sanitised(page: Page, url: str) -> None:
         "b",
         "a href=https://example.com/ rel=noopener noreferrer target=_blank",
         "a href=/orders rel=noopener noreferrer target=_blank",
+        "a",
         "a",
         f"{picture} src=https://example.com/x.png",
         f"{picture} src=data:image/gif;base64,R0lGODlhAQABAAAAACw=",
