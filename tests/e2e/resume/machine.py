@@ -261,8 +261,15 @@ class ResumeMachine(RuleBasedStateMachine):
                 await client.be_cut(Plan(Cut.WELCOME))
             client.come()
 
+        async def trickle(user: User, *, late: bool) -> None:
+            # One after the other, so that some fall between the reading of a welcome and what follows it.
+            for _ in range(count):
+                await user.send(late=late)
+
         async def all_work() -> None:
             for user in self._scene.users:
+                for late in (False, True):
+                    self._scene.start(trickle(user, late=late))
                 for number in range(count):
                     self._scene.start(user.send(late=number % 2 == 1))
             await asyncio.gather(*map(work, self._scene.clients))
