@@ -68,7 +68,7 @@ export async function run(seconds, perSecond) {
       const rev = String(number).padStart(16, "0");
       const old = `i${String(number - 40).padStart(6, "0")}`;
       const ids = [number > 10_040 ? old : "i000001"];
-      if (index % 5 === 3) socket.tell({ type: "updated", ids, rev, set: { unread: false, title: "Changed" }, unset: [], unread_change: -1 });
+      if (index % 5 === 3) socket.tell({ type: "updated", ids, revs: [rev], set: { unread: false, title: "Changed" }, unset: [], unread_change: -1 });
       else if (index % 5 === 4) socket.tell({ type: "retracted", ids, unread_change: -1 });
       else socket.tell({ type: "created", item: item(number, { rev, minutes: 0, body: BODY }), unread_change: 1 });
     }
