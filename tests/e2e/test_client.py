@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+LOOK = "document.dispatchEvent(new Event('visibilitychange'))"
+
 
 @pytest.fixture
 def user_id() -> str:
@@ -186,27 +188,31 @@ async def test_a_new_page_goes_on_where_the_last_one_was(
         assert "cursor" not in client.sent_of("hello")[-1]
 
 
-@pytest.mark.parametrize(
-    "event", ["window.dispatchEvent(new Event('online'))", "document.dispatchEvent(new Event('visibilitychange'))"]
-)
-async def test_comes_back_at_once(browser: Browser, stack: Stack, user_id: str, event: str) -> None:
-    """It does not wait any longer when the network is back, or somebody looks."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def still(browser: Browser, stack: Stack, user_id: str) -> AsyncIterator[ClientPage]:
+    """A client that is live, for which time stands still, and so does every wait."""
     async with open_client_page(browser) as client:
-        # Time stands still, and so does every wait.
-        await client.page.clock.install()
+        await client.page.clock.install(time=0)
+        await client.page.clock.pause_at(1000)
         await client.start(http_url(stack), **by_hash(stack, user_id))
         await client.until("client.state === 'live'")
-        await client.run("window.dispatchEvent(new Event('offline'))")
-        assert await client.run("client.state") == "reconnecting"
-
-        await client.run(event)
-        await client.until("client.state === 'live'")
+        yield client
 
 
-async def test_somebody_who_looks_has_the_connection_checked(client: ClientPage) -> None:
+@pytest.mark.parametrize("event", ["window.dispatchEvent(new Event('online'))", LOOK])
+async def test_comes_back_at_once(still: ClientPage, event: str) -> None:
+    """It does not wait any longer when the network is back, or somebody looks."""
+    await still.run("window.dispatchEvent(new Event('offline'))")
+    assert await still.run("client.state") == "reconnecting"
+
+    await still.run(event)
+    await still.until("client.state === 'live'")
+
+
+async def test_somebody_who_looks_has_the_connection_checked(still: ClientPage) -> None:
     """A tab that becomes visible pings, as the machine may have slept."""
-    async with client.sockets[-1].expect_event("framereceived", lambda payload: "pong" in payload):
-        await client.run("document.dispatchEvent(new Event('visibilitychange'))")
+    async with still.sockets[-1].expect_event("framereceived", lambda payload: "pong" in payload):
+        await still.run(LOOK)
 
 
 async def test_requests_wait_for_the_connection(client: ClientPage, backend: Caller, user_id: str) -> None:

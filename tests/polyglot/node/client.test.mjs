@@ -1,7 +1,8 @@
 // carillon.js in Node, against a gateway that says what each test wants it to say.
 
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, mock, test } from "node:test";
+import { once } from "node:events";
+import { afterEach, beforeEach, mock, test as nodeTest } from "node:test";
 
 import { Gateway, until } from "./gateway.mjs";
 import { created, hex, item, items, retracted, snapshot, updated } from "./items.mjs";
@@ -9,6 +10,9 @@ import { created, hex, item, items, retracted, snapshot, updated } from "./items
 const BY_HASH = { clientId: "dev", userId: "u", userHash: "hash" };
 const NOW = Date.parse("2026-01-01T00:00:00Z");
 const HOUR = 3600;
+
+// Most of what may go wrong here is that something does not come.
+const test = (name, body) => nodeTest(name, { timeout: 30_000 }, body);
 
 let gateway;
 
@@ -105,6 +109,47 @@ test("pings, and holds a connection that answers no ping for dead", async () => 
   seconds(10);
   assert.equal((await told.state.take()).state, "reconnecting");
   assert.equal((await reconnected()).hello.cursor, "c9");
+});
+
+test("each try that fails is followed by a longer wait, until a connection held", async (context) => {
+  context.mock.method(Math, "random", () => 0.999);
+  let { told, session } = await live();
+  await told.change.take();
+  // Waits for the close to arrive, then tells how long the client waits.
+  const waits = async () => {
+    session.close(4001);
+    const before = gateway.tries;
+    await once(session.socket, "close");
+    let wait = 0;
+    while (gateway.tries === before) {
+      await new Promise(setImmediate);
+      seconds(0.01);
+      wait += 0.01;
+    }
+    session = await gateway.accept();
+    return wait;
+  };
+  const [first, second, third] = [await waits(), await waits(), await waits()];
+  // The close may arrive some turns later than it left.
+  assert.ok(first >= 0.49 && second >= 0.99 && third >= 1.99, `${first} ${second} ${third}`);
+
+  session.send(snapshot([]));
+  await told.change.take();
+  seconds(25);
+  assert.ok((await waits()) < 1.9);
+});
+
+test("does not connect while it is cut off", async () => {
+  const { client } = gateway.client(BY_HASH);
+  const before = gateway.tries;
+  client.cut();
+  client.connect();
+  assert.equal(client.state, "offline");
+  await new Promise(setImmediate);
+  seconds(HOUR);
+  assert.equal(gateway.tries, before);
+  client.restore();
+  await gateway.accept();
 });
 
 test("gives up a try that has no welcome", async () => {
@@ -342,6 +387,23 @@ test("a request waits for the connection, ten seconds at most", async () => {
   assert.equal(client.state, "offline");
   seconds(1);
   await assert.rejects(tooLong, { code: "NOT_CONNECTED" });
+});
+
+test("a request does not wait longer for each try that fails", async () => {
+  const { client, told, session } = await live();
+  session.close(4001);
+  await told.state.take();
+  const asked = assert.rejects(client.open("i1"), { code: "NOT_CONNECTED" });
+  const again = await reconnected();
+  again.close(4000);
+  const before = gateway.tries;
+  let waited = 0.5;
+  for (; gateway.tries === before; waited += 0.1) {
+    await new Promise(setImmediate);
+    seconds(0.1);
+  }
+  seconds(10 - waited);
+  await asked;
 });
 
 test("a request whose answer is lost says so", async () => {

@@ -59,8 +59,12 @@ function watch(socket) {
 }
 
 class ClientSocket extends WebSocket {
+  /** How many there were: how often somebody tried. */
+  static count = 0;
+
   constructor(...arguments_) {
     super(...arguments_);
+    ClientSocket.count += 1;
     watch(this);
   }
 }
@@ -80,6 +84,11 @@ export class Gateway {
     });
     await once(gateway.server, "listening");
     return gateway;
+  }
+
+  /** How often clients have tried to connect. */
+  get tries() {
+    return ClientSocket.count;
   }
 
   /** Awaits the next socket that says hello. */
@@ -113,7 +122,8 @@ export class Gateway {
 
   async stop() {
     for (const client of this.#clients) client.close();
-    const closed = [...open].map((socket) => once(socket, "close"));
+    // Not by `once`, which raises the error of a socket that is closed before it is open.
+    const closed = [...open].map((socket) => new Promise((resolve) => socket.on("close", resolve)));
     for (const socket of open) socket.terminate();
     await Promise.all(closed);
     await new Promise((resolve) => this.server.close(resolve));
