@@ -34,3 +34,6 @@ async def test_put_at_one_process_send_at_another(stack: Stack) -> None:
         shown = await there.inbox.ListInbox(inbox_pb2.ListInboxRequest(user_id="reader", page_size=1000))
         titles = [item.content.title for item in reversed(shown.items)]
         assert titles == [f"Version {number}" for number in range(ROUNDS)]
+        # Others show all definitions of this environment.
+        gone = notifications_pb2.DeleteNotificationRequest(notification_id="changing")
+        await here.notifications.DeleteNotification(gone)
