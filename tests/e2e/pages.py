@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from gateway.http.app import serve_http
@@ -50,5 +51,20 @@ async def serve_pages() -> AsyncIterator[str]:
         group.create_task(serve_http(app, host="127.0.0.1", port=0, stop=stop, on_ready=port.set_result))
         try:
             yield f"http://127.0.0.1:{await port}"
+        finally:
+            stop.set()
+
+
+@asynccontextmanager
+async def serve_page(html: str) -> AsyncIterator[str]:
+    """Serves one page from an origin of its own, and from this machine: a browser lets no other into it."""
+    app = FastAPI()
+    app.get("/", response_class=HTMLResponse)(lambda: html)
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve_http(app, host="127.0.0.1", port=0, stop=stop, on_ready=port.set_result))
+        try:
+            yield f"http://127.0.0.1:{await port}/"
         finally:
             stop.set()

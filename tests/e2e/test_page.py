@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 from playwright.async_api import expect
 
-from gateway.http.app import serve_http
 from tests.e2e.browser import badge, open_page, panel, state, titles
+from tests.e2e.pages import serve_page
 from tests.e2e.stack import TITLE
 from tests.e2e.test_dev import Dev
 
@@ -74,21 +70,6 @@ async def retract(page: Page, count: int) -> None:
     await page.get_by_test_id("retract").click()
     items = "1 item retracted." if count == 1 else f"{count} items retracted."
     await expect(page.get_by_test_id("outcome")).to_have_text(items)
-
-
-@asynccontextmanager
-async def serve_page(html: str) -> AsyncIterator[str]:
-    """Serves one page from an origin of its own, and from this machine: a browser lets no other into it."""
-    app = FastAPI()
-    app.get("/", response_class=HTMLResponse)(lambda: html)
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(serve_http(app, host="127.0.0.1", port=0, stop=stop, on_ready=port.set_result))
-        try:
-            yield f"http://127.0.0.1:{await port}/"
-        finally:
-            stop.set()
 
 
 async def test_a_send_goes_to_whom_it_is_for(page: Page) -> None:

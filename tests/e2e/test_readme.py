@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from playwright.async_api import expect
 
 from carillon.v1 import sender_pb2
 from services.dev import CLIENT_ID, CLIENT_SECRET, SAMPLE_USER_ID
 from services.kernel.auth import basic_authorization
 from tests.contract.services.world import Caller
 from tests.e2e.browser import open_page
+from tests.e2e.pages import serve_page
 from tests.e2e.processes import ROOT, call
 from tests.e2e.readme import (
     KINDS,
@@ -70,9 +72,19 @@ async def test_the_readme(
                         assert example.read(await run(sys.executable, "-c", dev.here(example.text))) == example.shown
                     case "browser":
                         assert await watch_in_browser(dev.here(example.text), dev, browser) == example.shown
+                    case "element":
+                        await look_at_the_element(dev.here(example.text), browser)
                     case "carillon.js":
                         logged = await watch_in_browser(dev.here(example.text), dev, browser, lines_of_steps=(3, 2, 1))
                         assert logged == example.shown
+
+
+async def look_at_the_element(html: str, browser: Browser) -> None:
+    """Opens a page that has nothing but the element, and its panel: it is live, and nothing is there."""
+    async with serve_page(f"<!doctype html>{html}") as address, open_page(browser) as page:
+        await page.goto(address)
+        await page.locator("carillon-inbox .bell").click()
+        await expect(page.get_by_text("all caught up")).to_be_visible()
 
 
 async def type_in(console: str, dev: Dev) -> str:
