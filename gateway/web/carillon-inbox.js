@@ -12,6 +12,7 @@ import { icon } from "./inbox/icons.js";
 import { Panel, badgeText } from "./inbox/panel.js";
 import { RelativeTimes } from "./inbox/relative-time.js";
 import { sheets } from "./inbox/styles.js";
+import { keepWebPush } from "./inbox/web-push.js";
 import { defaultTexts, speaker } from "./texts.js";
 
 /**
@@ -50,6 +51,7 @@ export class CarillonInbox extends HTMLElement {
   #onTokenNeeded;
   #frameRequest = 0;
   #isChanging = false;
+  #isPushKept = false;
 
   constructor() {
     super();
@@ -180,7 +182,7 @@ export class CarillonInbox extends HTMLElement {
     const on = (type, listener) => client.addEventListener(type, listener, { signal: this.#unlisten?.signal });
     on("change", this.#schedule);
     on("state", ({ detail }) => {
-      if (detail?.state === "live") void this.#readLogo(client);
+      if (detail?.state === "live") this.#onLive(client);
       this.#emit("carillon-state", detail);
       this.#schedule();
     });
@@ -193,12 +195,21 @@ export class CarillonInbox extends HTMLElement {
       this.#panel?.onProblem();
       this.#schedule();
     });
-    if (client.state === "live") void this.#readLogo(client);
+    if (client.state === "live") this.#onLive(client);
+  }
+
+  /** @param {CarillonClient} client */
+  #onLive(client) {
+    void this.#readLogo(client);
+    if (this.#isPushKept || !this.#unlisten) return;
+    this.#isPushKept = true;
+    void keepWebPush(client, this.#workerUrl, this.#unlisten.signal);
   }
 
   // Lets go of everything that the client holds of this, and of the client, if it is ours.
   #leave() {
     this.#unlisten?.abort();
+    this.#isPushKept = false;
     this.#announcer?.stop();
     this.#panel?.forget();
     if (this.#client !== this.#given) this.#client?.close();

@@ -178,3 +178,37 @@ async def test_web_push_that_fails_is_said(page: Page, url: str) -> None:
     await expect(panel(page).get_by_role("alert").filter(has_text="could not be registered")).to_be_visible()
     await expect(switch).to_have_attribute("aria-checked", "false")
     assert await page.evaluate("PushManager.prototype.getSubscription()") is None
+
+
+# A browser that was registered the last time.
+REGISTERED = """
+    Object.defineProperty(Notification, "permission", {get: () => "granted"});
+    const held = {toJSON: () => ({endpoint: "https://push.example.com/1", keys: {p256dh: "p", auth: "a"}})};
+    ServiceWorkerContainer.prototype.getRegistration = async () => ({pushManager: {getSubscription: async () => held}});
+"""
+
+
+async def test_a_registered_browser_is_handed_in_again(page: Page, url: str) -> None:
+    """A page that opens says whose browser it is now, and what the worker has subscribed to since."""
+    await page.add_init_script(REGISTERED)
+    await show(page, url, key="BKey")
+    await page.wait_for_function("client.calls.length === 1")
+
+    told = {
+        "type": "carillon-push-subscription",
+        "subscription": {"endpoint": "https://push.example.com/2", "keys": {"p256dh": "p", "auth": "a"}},
+        "old_endpoint": "https://push.example.com/1",
+    }
+    tell = "(data) => navigator.serviceWorker.dispatchEvent(new MessageEvent('message', {data}))"
+    await page.evaluate(tell, {"type": "of somebody else"})
+    await page.evaluate(tell, told)
+    await page.wait_for_function("client.calls.length === 3")
+
+    assert await calls(page) == [
+        ["addWebPush", "https://push.example.com/1"],
+        ["addWebPush", "https://push.example.com/2"],
+        ["removeWebPush", "https://push.example.com/1"],
+    ]
+    await page.evaluate("inbox.remove()")
+    await page.evaluate(tell, told)
+    assert len(await calls(page)) == 3

@@ -107,6 +107,41 @@ export class WebPushRow {
   }
 }
 
+/**
+ * Keeps the gateway knowing of this browser, where it is registered: of what is there now, so that the next person at it
+ * does not get the last one's messages, and of what the worker subscribes to when a push service ends a subscription.
+ *
+ * @param {CarillonClient} client One that is live.
+ * @param {string} workerUrl
+ * @param {AbortSignal} signal Ends it.
+ */
+export async function keepWebPush(client, workerUrl, signal) {
+  if (!isSupported() || Notification.permission !== "granted") return;
+  navigator.serviceWorker.addEventListener("message", ({ data }) => void onSubscription(client, data), { signal });
+  const registration = await navigator.serviceWorker.getRegistration(workerUrl);
+  const subscription = await registration?.pushManager.getSubscription();
+  if (subscription && !signal.aborted) await handIn(client, subscription.toJSON());
+}
+
+/**
+ * @param {CarillonClient} client
+ * @param {any} told What a worker says, ours or the page's own.
+ */
+async function onSubscription(client, told) {
+  if (told?.type !== "carillon-push-subscription") return;
+  if (told.subscription) await handIn(client, told.subscription);
+  if (told.old_endpoint) await client.removeWebPush(told.old_endpoint).catch(() => undefined);
+}
+
+/**
+ * @param {CarillonClient} client
+ * @param {PushSubscriptionJSON} subscription
+ */
+async function handIn(client, subscription) {
+  // Nobody has asked for it, so nobody is told: the next page that opens does it again.
+  await client.addWebPush(subscription).catch(() => undefined);
+}
+
 /** @type {{createScriptURL(url: string): string} | undefined} */
 let policy;
 
