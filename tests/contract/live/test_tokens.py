@@ -12,10 +12,11 @@ from websockets.exceptions import ConnectionClosed
 
 from carillon.v1 import inbox_pb2, inbox_pb2_grpc, users_pb2
 from gateway.closes import CloseCode
+from services.environments.model import Secret
 from services.kernel.auth import bearer_authorization
 from tests.contract.live.world import USER_ID, a_send
 from tests.contract.services.requests import send_request
-from tests.contract.services.world import reason
+from tests.contract.services.world import Caller, reason
 from tests.tokens import mint
 
 if TYPE_CHECKING:
@@ -208,3 +209,37 @@ def watch(tenant: Tenant, token: str) -> AsyncIterator[inbox_pb2.WatchInboxRespo
     stub: Any = inbox_pb2_grpc.InboxStub(tenant.channel)
     call = stub.WatchInbox(inbox_pb2.WatchInboxRequest(), metadata=[bearer_authorization(token)], timeout=30)
     return aiter(call)
+
+
+async def test_a_rotation_drops_no_session(live: Live, tenant: Tenant) -> None:
+    """While two secrets live, sessions of both go on; once the old one has ended, those that were renewed do."""
+    (stored,) = await live.world.stores.environments.get_many([tenant.client_id])
+    now = datetime.now(UTC)
+    newer = Secret("newer", "a newer secret", now)
+    # A backend of the new secret, as the old one will be refused.
+    key = [("api-token", f"{tenant.client_id}.{newer.text}")]
+    async with (
+        live.browser(tenant) as by_hash,
+        live.hello(token=(await created(tenant)).user_token) as by_token,
+        live.hello(token=(await created(tenant)).user_token) as renewed,
+    ):
+        for browser in (by_token, renewed):
+            assert (await browser.take())["type"] == "welcome"
+        await live.world.change_secrets(tenant.client_id, *stored.rotated(newer, expire_time=now + HOUR))
+        sent = await Caller(tenant.channel, key).sender.Send(a_send())
+        new = mint(newer.text, tenant.client_id, USER_ID)
+        async with live.hello(token=new) as newcomer:
+            assert [item["id"] for item in (await newcomer.take())["items"]] == [sent.item_id]
+        for browser in (by_hash, by_token, renewed):
+            await browser.take_until(sent.item_id)
+            assert (await browser.ask("list"))["type"] == "result"
+        assert (await renewed.ask("renew", token=new))["type"] == "result"
+
+        await live.world.change_secrets(tenant.client_id, newer)
+        # Through the new secret the services learn of the change, as they would by themselves within a second.
+        sent = await Caller(tenant.channel, key).sender.Send(a_send())
+        for browser in (by_hash, by_token, renewed):
+            await browser.take_until(sent.item_id)
+        assert (await renewed.ask("list"))["type"] == "result"
+        assert await closed_by_asking(by_token) == CloseCode.REFUSED.code
+        assert await closed_by_asking(by_hash) == CloseCode.REFUSED.code

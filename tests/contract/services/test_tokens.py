@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import jwt
 import pytest
 
 from carillon.v1 import inbox_pb2, sender_pb2, users_pb2
-from services.environments.model import Environment, Secret
+from services.environments.model import Secret
 from services.kernel.auth import bearer_authorization
 from services.kernel.clock import new_id, utc_now
 from services.users.erasures import AGAIN_AFTER
@@ -65,15 +64,6 @@ def claims(token: str) -> dict[str, Any]:
     """Gives what a token says."""
     decoded: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return decoded
-
-
-async def change_secrets(world: World, tenant: Tenant, *secrets: Secret) -> None:
-    """Gives an environment other secrets."""
-
-    def change(stored: Environment) -> Environment:
-        return replace(stored, secrets=secrets)
-
-    assert await world.stores.environments.change(tenant.client_id, change)
 
 
 async def test_a_token_opens_what_is_the_users(tenant: Tenant) -> None:
@@ -213,14 +203,14 @@ async def test_tokens_of_an_old_secret_work_until_it_ends(world: World, tenant: 
     old, now = (await create(tenant)).user_token, utc_now()
     (stored,) = await world.stores.environments.get_many([tenant.client_id])
     newer = Secret(new_id(), f"secret-{new_id()}", now)
-    await change_secrets(world, tenant, *stored.rotated(newer, expire_time=now + HOUR))
+    await world.change_secrets(tenant.client_id, *stored.rotated(newer, expire_time=now + HOUR))
 
     new = (await create(tenant)).user_token
     assert jwt.get_unverified_header(new)["kid"] == newer.key_id
     assert [await unread(tenant, token) for token in (old, new)] == [0, 0]
     assert await unread(tenant, mint(tenant.secret, tenant.client_id, USER)) == 0
 
-    await change_secrets(world, tenant, newer)
+    await world.change_secrets(tenant.client_id, newer)
     # Through the new secret this process learns of the change, as it would by itself within a second.
     await Caller(tenant.channel, [("api-token", f"{tenant.client_id}.{newer.text}")]).users.CreateUserToken(
         users_pb2.CreateUserTokenRequest(user_id=USER)
@@ -232,7 +222,7 @@ async def test_tokens_of_an_old_secret_work_until_it_ends(world: World, tenant: 
 async def test_a_token_ends_no_later_than_its_secret(world: World, tenant: Tenant) -> None:
     """Where the newest secret ends before the token would, the token's end is that of the secret."""
     end = utc_now() + HOUR
-    await change_secrets(world, tenant, Secret("k", tenant.secret, utc_now(), end))
+    await world.change_secrets(tenant.client_id, Secret("k", tenant.secret, utc_now(), end))
 
     answer = await create(tenant, ttl={"seconds": 86_400})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,10 @@ class World:
         client_id, secret = f"t-{new_id()}", f"secret-{new_id()}"
         await self.stores.environments.create(Environment(client_id, (Secret(new_id(), secret, utc_now()),)))
         return Tenant(self, client_id, secret)
+
+    async def change_secrets(self, client_id: str, *secrets: Secret) -> None:
+        """Gives an environment other secrets."""
+        assert await self.stores.environments.change(client_id, lambda stored: replace(stored, secrets=secrets))
 
 
 @asynccontextmanager
