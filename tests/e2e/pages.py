@@ -45,14 +45,8 @@ async def serve_pages() -> AsyncIterator[str]:
     app.mount("/web", StaticFiles(directory=WEB_DIR))
     for path in ("/strict", "/open"):
         app.mount(path, StaticFiles(directory=_PAGES_DIR))
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(serve_http(app, host="127.0.0.1", port=0, stop=stop, on_ready=port.set_result))
-        try:
-            yield f"http://127.0.0.1:{await port}"
-        finally:
-            stop.set()
+    async with _serve(app) as address:
+        yield address
 
 
 @asynccontextmanager
@@ -60,11 +54,17 @@ async def serve_page(html: str) -> AsyncIterator[str]:
     """Serves one page from an origin of its own, and from this machine: a browser lets no other into it."""
     app = FastAPI()
     app.get("/", response_class=HTMLResponse)(lambda: html)
+    async with _serve(app) as address:
+        yield f"{address}/"
+
+
+@asynccontextmanager
+async def _serve(app: FastAPI) -> AsyncIterator[str]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(serve_http(app, host="127.0.0.1", port=0, stop=stop, on_ready=port.set_result))
         try:
-            yield f"http://127.0.0.1:{await port}/"
+            yield f"http://127.0.0.1:{await port}"
         finally:
             stop.set()
