@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from carillon.v1 import inbox_pb2
@@ -21,6 +20,7 @@ from services.inbox.model import (
     marking,
 )
 from services.kernel import validation
+from services.kernel.clock import to_milliseconds
 from services.kernel.cluster_time import position_to_text
 from services.kernel.paging import encode_page_token
 from services.kernel.wire import EnumCodec, from_timestamp, to_timestamp
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from services.kernel.validation import Violations
     from services.live.changes import UserKey
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
 MAX_MARKED = 1000
 MAX_REPLY_BYTES = 4096
 _MAX_VALUES = 100
@@ -128,7 +126,7 @@ def page_filters(selection: Selection) -> dict[str, str]:
 
 def page_token_after(item: Item, selection: Selection) -> str:
     """Gives the token of the page of a selection that begins after an item."""
-    return encode_page_token(((item.date - EPOCH) // MILLISECOND, item.id), page_filters(selection))
+    return encode_page_token((to_milliseconds(item.date), item.id), page_filters(selection))
 
 
 def welcome_to_proto(state: State, cause: SnapshotCause | None, key: UserKey) -> inbox_pb2.InboxWelcome:

@@ -14,7 +14,7 @@ from pymongo.read_concern import ReadConcern
 
 from services.inbox.model import TIME_FIELDS, Box, Change, Mark, Marking
 from services.inbox.store import INBOX_INDEX, UNREAD_INDEX, query_of
-from services.kernel.mongo import deadline, raise_if_cancelled, translate_errors
+from services.kernel.mongo import SLICE, deadline, raise_if_cancelled, translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from services.inbox.model import Selection
 
 MAX_REPLIES = 100
-# One update of 50,000 documents holds up every other writer; slices of this size do not.
-_SLICE = 500
 
 _PATHS = {mark: f"inapp.{name}" for mark, name in TIME_FIELDS.items()}
 _BOXES = {False: Box.INBOX.value, True: Box.ARCHIVE.value}
@@ -46,7 +44,7 @@ class MarkStore:
     async def mark(self, client_id: str, user_id: str, ids: Iterable[str], marking: Marking, time: datetime) -> int:
         """Marks those of the items that are there, and counts those that this changes."""
         keys = [{"e": client_id, "u": user_id, "m": item_id} for item_id in dict.fromkeys(ids)]
-        slices = [keys[start : start + _SLICE] for start in range(0, len(keys), _SLICE)]
+        slices = [keys[start : start + SLICE] for start in range(0, len(keys), SLICE)]
         return sum([await self._mark_slice(one, marking, time) for one in slices])
 
     async def mark_selected(self, selection: Selection, marking: Marking, time: datetime) -> int:

@@ -11,6 +11,7 @@ from services.inbox import convert
 from services.inbox.model import Selection
 from services.kernel import validation
 from services.kernel.auth import current_principal, resolve_user_id
+from services.kernel.clock import from_milliseconds
 from services.kernel.cluster_time import position_from_text, position_to_text
 from services.kernel.paging import decode_page_token
 from services.kernel.validation import Violations
@@ -166,4 +167,4 @@ def _after(position: tuple[str | int, ...] | None) -> tuple[datetime, str] | Non
     milliseconds, item_id = position
     # What no item's date can be stands before them all; a token is input like any other.
     limited = min(max(int(milliseconds), 0), 253_402_300_799_999)
-    return convert.EPOCH + limited * convert.MILLISECOND, str(item_id)
+    return from_milliseconds(limited), str(item_id)

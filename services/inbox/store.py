@@ -5,12 +5,12 @@ Every query names environment and user, and by ``hint`` the index that makes it 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bson import Timestamp
 
 from services.inbox.model import MAX_CHANGES, TIME_FIELDS, Box, Item, ItemFilter, Reply, Selection, State, Tombstone
+from services.kernel.clock import to_milliseconds
 from services.kernel.cluster_time import position_of
 from services.kernel.mongo import deadline, translate_errors
 from services.kernel.vocabulary import Channel, Priority
@@ -18,6 +18,7 @@ from services.notifications.model import TEXTS, Action, Content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from pymongo.asynchronous.database import AsyncDatabase
 
@@ -26,8 +27,6 @@ UNREAD_INDEX = "unread"
 _CHANGED_INDEX = "changed"
 _NEWEST_FIRST = {"inapp.date": -1, "_id.m": -1}
 _ITEM_FIELDS = {"inapp": 1, "changed": 1, "expire_time": 1}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _FILTERED = {"notification_ids": "notification_id", "categories": "category", "sections": "section", "tags": "tags"}
 
 
@@ -128,7 +127,7 @@ class InboxStore:
             has_more=len(messages) > limit,
             unread_count=found.get("unread_count", 0),
             position=position_of(cursor["atClusterTime"]),
-            incarnation=(found["user"] - _EPOCH) // _MILLISECOND if "user" in found else None,
+            incarnation=to_milliseconds(found["user"]) if "user" in found else None,
             is_being_deleted="running" in found,
         )
 

@@ -48,6 +48,9 @@ class Watcher:
 
     def offer(self, event: Event) -> None:
         """Takes an event; does not wait and does not raise."""
+        if self._end:
+            # Whoever reads it comes back, and is told then.
+            return
         self._events.append(event)
         self._bytes += event_to_proto(event).ByteSize()
         # One alone always fits.

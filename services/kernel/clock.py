@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import uuid_utils
 
 Clock = Callable[[], datetime]
 """Tells the time: aware, UTC, whole milliseconds."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 IdSource = Callable[[], str]
 """Makes a new id at every call."""
@@ -23,3 +26,13 @@ def utc_now() -> datetime:
 def new_id() -> str:
     """Makes a UUIDv7 as text: ids sort by the time they were made."""
     return str(uuid_utils.uuid7())
+
+
+def to_milliseconds(time: datetime) -> int:
+    """Gives a time as milliseconds since 1970."""
+    return (time - _EPOCH) // _MILLISECOND
+
+
+def from_milliseconds(milliseconds: int) -> datetime:
+    """Gives the time of so many milliseconds since 1970; they must be of a year up to 9999."""
+    return _EPOCH + milliseconds * _MILLISECOND

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE_S = 10.0
+SLICE = 500
+"""How many documents one command changes at most: one update of 50,000 holds up every other writer."""
+
 MAX_BACKOFF_S = 5.0
 
 _log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ import structlog
 from pymongo.errors import OperationFailure
 
 from services.kernel.errors import Unavailable
-from services.kernel.mongo import deadline, raise_if_cancelled, translate_errors
+from services.kernel.mongo import SLICE, deadline, raise_if_cancelled, translate_errors
 from services.messages.store import taking_back
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ GRACE_S = 600
 """How long a message is kept after it has expired: time enough for `sweep`, whatever holds it up."""
 
 _INTERVAL_S = 1.0
-# One update of 50,000 documents holds up every other writer; slices of this size do not.
-_SLICE = 500
 # A pass ends here, so that the others get their turn; the next takes what is left.
 _ROUNDS = 20
 
@@ -76,14 +74,14 @@ class Expiry:
         for _ in range(_ROUNDS):
             raise_if_cancelled()
             with translate_errors(), deadline():
-                found = self._collection.find(expired, {"_id": 1}).limit(_SLICE).hint(_EXPIRY_INDEX)
+                found = self._collection.find(expired, {"_id": 1}).limit(SLICE).hint(_EXPIRY_INDEX)
                 ids = [document["_id"] async for document in found]
                 if ids:
                     # Still visible: what is retracted at this moment is counted there, and keeps its tombstone's time.
                     query = {"_id": {"$in": ids}} | expired
                     result = await self._collection.update_many(query, taking_back(now), hint="_id_")
                     swept_count += result.modified_count
-            if len(ids) < _SLICE:
+            if len(ids) < SLICE:
                 break
         return swept_count
 

@@ -19,7 +19,7 @@ from bson.raw_bson import RawBSONDocument
 
 from services.kernel.coalesce import Coalescer
 from services.kernel.errors import FieldViolation, InvalidArgument
-from services.kernel.mongo import deadline, raise_if_cancelled, translate_errors
+from services.kernel.mongo import SLICE, deadline, raise_if_cancelled, translate_errors
 from services.kernel.vocabulary import Channel, Priority
 from services.messages.entry import message_not_found
 from services.messages.inserts import Inserted, insert_all
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 1024 * 1024
 # A browser that was away for up to 30 days is told what was taken back meanwhile.
 _TOMBSTONE = timedelta(days=31)
-# One update of 50,000 documents holds up every other writer; slices of this size do not.
-_SLICE = 500
 
 _LIVE_INDEX = "live"
 # What is left of a deleted message, for as long as it would have been kept.
@@ -128,10 +126,10 @@ class MessageStore:
             retracted_count = 0
             visible = self._collection.find(query | {"inapp.box": {"$exists": True}}, {"_id": 1}).hint(index)
             ids = [document["_id"] async for document in visible]
-            for start in range(0, len(ids), _SLICE):
+            for start in range(0, len(ids), SLICE):
                 result = await self._collection.update_many(
                     # Still visible: whoever else retracts at this moment counts it, and no one twice.
-                    {"_id": {"$in": ids[start : start + _SLICE]}, "inapp.box": {"$exists": True}},
+                    {"_id": {"$in": ids[start : start + SLICE]}, "inapp.box": {"$exists": True}},
                     taking_back(now) | {"$max": {"expire_time": now + _TOMBSTONE}},
                 )
                 retracted_count += result.modified_count

@@ -20,7 +20,7 @@ import structlog
 from bson import MaxKey, MinKey
 
 from services.kernel.errors import Unavailable
-from services.kernel.mongo import deadline, raise_if_cancelled, translate_errors
+from services.kernel.mongo import SLICE, deadline, raise_if_cancelled, translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,8 +38,6 @@ AGAIN_AFTER = timedelta(minutes=1)
 
 _INTERVAL_S = 2.0
 _AT_ONCE = 20
-# One deletion of 50,000 documents holds up every other writer; slices of this size do not.
-_SLICE = 500
 _INDEX = "due"
 
 _log = structlog.get_logger(__name__)
@@ -119,8 +117,8 @@ class Erasures:
         while not is_done:
             # Each slice under a deadline of its own: a user may have more than one deadline's worth.
             with translate_errors(), deadline():
-                found = self._messages.find(of_user | late, {"_id": 1}).limit(_SLICE).hint("_id_")
+                found = self._messages.find(of_user | late, {"_id": 1}).limit(SLICE).hint("_id_")
                 ids = [document["_id"] async for document in found]
                 await self._messages.delete_many({"_id": {"$in": ids}})
             raise_if_cancelled()
-            is_done = len(ids) < _SLICE
+            is_done = len(ids) < SLICE
