@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from services.kernel.auth import Credentials, Principal
     from services.kernel.clock import Clock
     from services.kernel.mongo import Client
-    from services.settings import ServicesSettings
+    from services.settings import ServicesSettings, StorageSettings
 
 DEFAULT_DATABASE = "carillon"
 _FILES = (
@@ -166,7 +166,7 @@ class Stores:
 
 
 @asynccontextmanager
-async def open_storage(settings: ServicesSettings) -> AsyncIterator[Storage]:
+async def open_storage(settings: StorageSettings) -> AsyncIterator[Storage]:
     """Gives the storage of the settings; where they name no MongoDB, a private one that ends with the block."""
     if settings.mongodb_uri is not None:
         if settings.master_key is None:

@@ -25,7 +25,7 @@ from services.kernel.logging import configure_logging
 from services.kernel.mongod_binary import LocalMongodError
 from services.kernel.process import SettingsError, read_settings
 from services.kernel.server import PortTakenError, stop_on_signals
-from services.settings import ClientSettings, ServicesSettings
+from services.settings import ClientSettings, ServicesSettings, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,28 @@ def serve() -> None:
                 storage,
                 stop_on_signals(),
                 on_ready=lambda port: console.print(f"carillon: services on grpc://{settings.host}:{port}"),
+            )
+
+    call(run_until_stopped())
+
+
+@app.command()
+def worker() -> None:
+    """Run a delivery worker: it hands what is due to the providers. Any number of them share the work."""
+    from services.delivery.app import open_providers, run_worker
+
+    settings = read_settings(WorkerSettings)
+    configure_logging(settings.log_level)
+
+    async def run_until_stopped() -> None:
+        stop = stop_on_signals()
+        async with open_storage(settings) as storage, open_providers(settings) as providers:
+            await run_worker(
+                settings,
+                storage,
+                stop,
+                providers=providers,
+                on_ready=lambda: console.print("carillon: worker looks for what is due"),
             )
 
     call(run_until_stopped())

@@ -7,13 +7,16 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.delivery.settings import ApnsSettings, FcmSettings, SmtpSettings, TwilioSettings
 from services.kernel.logging import LogLevel
 
 
-class ServicesSettings(BaseSettings):
-    """The settings of one services process."""
+class StorageSettings(BaseSettings):
+    """The settings of a process that reads and writes MongoDB."""
 
-    model_config = SettingsConfigDict(env_prefix="CARILLON_", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CARILLON_", env_nested_delimiter="__", frozen=True, use_attribute_docstrings=True
+    )
 
     mongodb_uri: SecretStr | None = None
     """Where MongoDB is, a replica set; its path names the database, else `carillon`. Absent: one in data_dir."""
@@ -33,17 +36,43 @@ class ServicesSettings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on."""
 
-    grpc_port: int = Field(default=50051, ge=0, le=65535)
-    """The port of the gRPC services. 0 takes a free one."""
-
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     """The port where Prometheus reads what is counted, at /metrics. 0 takes a free one. Absent: nowhere."""
+
+    log_level: LogLevel = "INFO"
+    """The least level that is logged."""
+
+
+class ServicesSettings(StorageSettings):
+    """The settings of one services process."""
+
+    grpc_port: int = Field(default=50051, ge=0, le=65535)
+    """The port of the gRPC services. 0 takes a free one."""
 
     reflection: bool = True
     """Whether grpcurl and the like may ask what services there are."""
 
-    log_level: LogLevel = "INFO"
-    """The least level that is logged."""
+
+class WorkerSettings(StorageSettings):
+    """The settings of one worker: what it reads messages from, and the providers that carry them."""
+
+    smtp: SmtpSettings | None = None
+    """The mail server. Absent: EMAIL is not configured."""
+
+    twilio: TwilioSettings | None = None
+    """Twilio. Absent: SMS and CALL are not configured."""
+
+    apns: ApnsSettings | None = None
+    """APNs. Absent: PUSH to Apple's devices is not configured."""
+
+    fcm: FcmSettings | None = None
+    """FCM. Absent: PUSH to other devices is not configured."""
+
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$")
+    """Where the gateway's HTTP side is for the world: what links in mails and callbacks of providers begin with."""
+
+    private_networks: bool = False
+    """Whether attachments and browser pushes may go to private, loopback and link-local addresses."""
 
 
 class ClientSettings(BaseSettings):

@@ -19,6 +19,12 @@ WELCOMES = Counter(
     ["resume", "cause"],
 )
 
+ATTEMPTS = Counter(
+    "carillon_delivery_attempts",
+    "Calls to providers, by provider and by how they ended.",
+    ["provider", "outcome"],
+)
+
 
 @asynccontextmanager
 async def serve_metrics(host: str, port: int | None) -> AsyncIterator[int | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from carillon.v1 import delivery_pb2, inbox_pb2, messages_pb2, sender_pb2
 from services.kernel.wire import EnumCodec, from_timestamp, refuse_unbuilt, to_timestamp
 from services.messages.entry import LogFilter
-from services.messages.model import DeliveryState, SkipReason, WarningCode
+from services.messages.model import AttemptOutcome, DeliveryState, SkipReason, WarningCode
 from services.notifications.convert import CHANNELS, PRIORITIES, content_to_proto
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _IDS = (
 )
 
 _STATES = EnumCodec(DeliveryState, delivery_pb2.DeliveryState, prefix="DELIVERY_STATE_")
+_OUTCOMES = EnumCodec(AttemptOutcome, delivery_pb2.AttemptOutcome, prefix="ATTEMPT_OUTCOME_")
 _REASONS = EnumCodec(SkipReason, delivery_pb2.SkipReason, prefix="SKIP_REASON_")
 _WARNINGS = EnumCodec(WarningCode, delivery_pb2.SendWarningCode, prefix="SEND_WARNING_CODE_")
 
@@ -110,6 +111,20 @@ def _logged_delivery(delivery: Delivery) -> delivery_pb2.Delivery:
         delivery_pb2.Delivery(
             content=content_to_proto(delivery.content) if delivery.content else None,
             next_time=to_timestamp(delivery.next_time),
+            attempts=[
+                delivery_pb2.Attempt(
+                    start_time=to_timestamp(attempt.start_time),
+                    provider=attempt.provider,
+                    outcome=_OUTCOMES.to_wire(attempt.outcome),
+                    provider_id=attempt.provider_id,
+                    detail=attempt.detail,
+                )
+                for attempt in delivery.attempts
+            ],
+            targets=[
+                delivery_pb2.TargetDelivery(target=target.target, state=_STATES.to_wire(target.state))
+                for target in delivery.targets
+            ],
             update_time=to_timestamp(delivery.update_time),
         )
     )

@@ -10,7 +10,7 @@ indexes, and a read passes over them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -19,11 +19,11 @@ from bson.raw_bson import RawBSONDocument
 
 from services.inbox.model import Reply
 from services.kernel.mongo import deadline, translate_errors
-from services.kernel.vocabulary import Channel, Priority
+from services.kernel.vocabulary import Priority
+from services.messages.documents import delivery_from_document
 from services.messages.entry import ItemMarks, LogEntry, LogPage, message_not_found
-from services.messages.model import Delivery, DeliveryState, SendWarning, SkipReason, WarningCode, message_deleted
+from services.messages.model import DeliveryState, SendWarning, WarningCode, message_deleted
 from services.messages.sources import LOG_INDEX, TRACKING_INDEX, choose, times
-from services.notifications.store import content_from_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.messages.entry import LogFilter
+    from services.messages.model import Delivery
     from services.messages.sources import Source
 
 MAX_EXAMINED = 10_000
@@ -42,7 +43,9 @@ MAX_PAGE_BYTES = 3 * 1024 * 1024
 _ROUNDS = 10
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument, tz_aware=True)
 _DECODED: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
-_NEVER_SHOWN = dict.fromkeys(("request_hash", "deliveries.address", "inapp.title", "inapp.body"), 0)
+_NEVER_SHOWN = dict.fromkeys(
+    ("request_hash", "options", "deliveries.address", "deliveries.targets.key", "inapp.title", "inapp.body"), 0
+)
 _FULL_ONLY = dict.fromkeys(("request", "deliveries.content"), 0)
 _MARKS = (
     "seen_time",
@@ -196,17 +199,16 @@ def _to_entry(raw: RawBSONDocument) -> LogEntry | None:
     )
 
 
-def _to_delivery(delivery: Mapping[str, Any], document: Mapping[str, Any]) -> Delivery:
-    state = DeliveryState(delivery["state"])
-    changed_last = document.get("cancel_time") if state is DeliveryState.CANCELLED else None
-    return Delivery(
-        channel=Channel(delivery["channel"]),
-        state=state,
-        reason=SkipReason(delivery["reason"]) if "reason" in delivery else None,
-        detail=delivery.get("detail", ""),
-        content=content_from_document(delivery["content"]) if "content" in delivery else None,
-        next_time=document.get("due_time") if state is DeliveryState.PENDING else None,
-        update_time=changed_last or document["create_time"],
+def _to_delivery(document: Mapping[str, Any], message: Mapping[str, Any]) -> Delivery:
+    delivery = delivery_from_document(document)
+    is_pending, is_cancelled = (delivery.state is state for state in (DeliveryState.PENDING, DeliveryState.CANCELLED))
+    return replace(
+        delivery,
+        # Its first attempt is due when the message is.
+        next_time=delivery.next_time or (message.get("due_time") if is_pending else None),
+        update_time=(message.get("cancel_time") if is_cancelled else None)
+        or delivery.update_time
+        or message["create_time"],
     )
 
 

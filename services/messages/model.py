@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from services.kernel.errors import NotFound
 from services.kernel.vocabulary import Channel
+from services.messages.options import NO_OPTIONS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from services.kernel.vocabulary import Priority
+    from services.messages.options import SendOptions
     from services.notifications.model import Content
 
 
 class DeliveryState(enum.StrEnum):
-    """How far a delivery has come; the states that scheduling and sending need come with them."""
+    """How far a delivery has come."""
 
+    SCHEDULED = "SCHEDULED"
     PENDING = "PENDING"
+    SENT = "SENT"
     DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
     SKIPPED = "SKIPPED"
     CANCELLED = "CANCELLED"
 
@@ -36,8 +41,20 @@ class SkipReason(enum.StrEnum):
     NO_TEMPLATE = "NO_TEMPLATE"
     RENDER_FAILED = "RENDER_FAILED"
     CONTENT_TOO_LARGE = "CONTENT_TOO_LARGE"
+    PROVIDER_NOT_CONFIGURED = "PROVIDER_NOT_CONFIGURED"
     CHANNEL_DISABLED = "CHANNEL_DISABLED"
     NOTIFICATION_DISABLED = "NOTIFICATION_DISABLED"
+    EXPIRED = "EXPIRED"
+
+
+class AttemptOutcome(enum.StrEnum):
+    """How a call to a provider ended."""
+
+    ACCEPTED = "ACCEPTED"
+    TEMPORARY_FAILURE = "TEMPORARY_FAILURE"
+    PERMANENT_FAILURE = "PERMANENT_FAILURE"
+    TARGET_GONE = "TARGET_GONE"
+    UNKNOWN = "UNKNOWN"
 
 
 class WarningCode(enum.StrEnum):
@@ -61,6 +78,35 @@ class SendWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to a provider."""
+
+    start_time: datetime
+    provider: str
+    """``smtp``, ``twilio``, ``apns``, ``fcm``, ``web_push``."""
+
+    outcome: AttemptOutcome
+    provider_id: str = ""
+    """The provider's id for what it accepted."""
+
+    detail: str = ""
+    """The provider's own words; never credentials, never a whole token."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDelivery:
+    """What becomes of a push on one device or browser."""
+
+    key: str
+    """What tells the device from the user's others, also when the profile has changed; nobody outside sees it."""
+
+    target: str
+    """The end of its token or endpoint."""
+
+    state: DeliveryState
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What becomes of a message on one channel."""
 
@@ -77,6 +123,15 @@ class Delivery:
 
     update_time: datetime | None = None
     """When the state last changed; absent: when the message was made."""
+
+    attempts: tuple[Attempt, ...] = ()
+    """The latest 100, oldest first."""
+
+    failed_count: int = 0
+    """How many rounds of attempts left something to be tried again."""
+
+    targets: tuple[TargetDelivery, ...] = ()
+    """Of PUSH and WEB_PUSH, once they were tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +183,7 @@ class Message:
     """The definition's, when it was sent."""
 
     section: str = ""
+    options: SendOptions = NO_OPTIONS
 
     @property
     def is_due(self) -> bool:
@@ -157,11 +213,11 @@ class StoredRequest:
 
 
 def as_answered(delivery: Delivery) -> Delivery:
-    """Gives a delivery as the send's answer had it: what happens to one afterwards never makes or undoes a skip."""
-    if delivery.state is DeliveryState.SKIPPED:
+    """Gives a delivery as the send's answer had it; a skip of a later time was none then."""
+    if delivery.state is DeliveryState.SKIPPED and delivery.update_time is None:
         return delivery
     first = DeliveryState.DELIVERED if delivery.channel is Channel.INAPP_WEB else DeliveryState.PENDING
-    return replace(delivery, state=first)
+    return replace(delivery, state=first, reason=None, detail="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,22 +20,20 @@ from bson.raw_bson import RawBSONDocument
 from services.kernel.coalesce import Coalescer
 from services.kernel.errors import FieldViolation, InvalidArgument
 from services.kernel.mongo import SLICE, deadline, raise_if_cancelled, translate_errors
-from services.kernel.vocabulary import Channel, Priority
+from services.kernel.vocabulary import Priority
+from services.messages.documents import delivery_from_document, delivery_to_document, options_to_document
 from services.messages.entry import message_not_found
 from services.messages.inserts import Inserted, insert_all
 from services.messages.model import (
-    Delivery,
     DeliveryState,
     Retraction,
     SendWarning,
-    SkipReason,
     StoredRequest,
     WarningCode,
     message_deleted,
     optional_fields,
 )
 from services.messages.sources import REQUEST_INDEX, TRACKING_INDEX
-from services.notifications.store import content_to_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +99,7 @@ class MessageStore:
         """Gives what a send under this request_id has stored, or None."""
         query = {"_id.e": client_id, "_id.u": user_id, "request_id": request_id}
         fields = {"request_hash": 1, "deleted": 1, "warnings": 1, "changed": 1}
-        fields |= {f"deliveries.{name}": 1 for name in ("channel", "state", "reason", "detail")}
+        fields |= {f"deliveries.{name}": 1 for name in ("channel", "state", "reason", "detail", "update_time")}
         with translate_errors(), deadline():
             document = await self._collection.find_one(query, fields, hint=REQUEST_INDEX)
         return _to_stored_request(document) if document else None
@@ -136,23 +134,23 @@ class MessageStore:
         return Retraction(retracted_count, cancelled_count)
 
     async def _cancel(self, query: dict[str, Any], now: datetime) -> int:
-        pending = DeliveryState.PENDING.value
         # By `_id`, in which all of a user lies together: an index for this alone would cost every send a write.
         user = {"e": query["_id.e"], "u": query["_id.u"]}
         of_user = {"$gt": user | {"m": MinKey()}, "$lt": user | {"m": MaxKey()}}
-        waiting = {"_id": of_user} | query | {"due_time": {"$exists": True}, "deliveries.state": pending}
+        waiting = {"_id": of_user} | query | {"due_time": {"$exists": True}}
         cancelled_count = 0
         async for document in self._collection.find(waiting, {"deliveries": 1}).hint("_id_"):
             states = [delivery["state"] for delivery in document["deliveries"]]
             result = await self._collection.update_one(
-                {"_id": document["_id"], "deliveries.state": pending},
+                {"_id": document["_id"], "due_time": {"$exists": True}},
                 {
+                    # A push that one device has accepted is sent; its other devices are not tried any more.
                     "$set": {"deliveries.$[waiting].state": DeliveryState.CANCELLED.value, "cancel_time": now},
-                    "$unset": {"due_time": ""},
+                    "$unset": {"due_time": "", "deliveries.$[].next_time": ""},
                 },
-                array_filters=[{"waiting.state": pending}],
+                array_filters=[{"waiting.state": DeliveryState.PENDING.value}],
             )
-            cancelled_count += states.count(pending) * result.modified_count
+            cancelled_count += states.count(DeliveryState.PENDING) * result.modified_count
         return cancelled_count
 
     async def delete(self, client_id: str, tracking_id: str, now: datetime) -> None:
@@ -208,15 +206,7 @@ def _to_stored_request(document: dict[str, Any]) -> StoredRequest:
         request_hash=document["request_hash"],
         is_deleted=document.get("deleted", False),
         has_item="changed" in document,
-        deliveries=tuple(
-            Delivery(
-                Channel(delivery["channel"]),
-                DeliveryState(delivery["state"]),
-                SkipReason(delivery["reason"]) if "reason" in delivery else None,
-                delivery.get("detail", ""),
-            )
-            for delivery in document.get("deliveries", ())
-        ),
+        deliveries=tuple(delivery_from_document(delivery) for delivery in document.get("deliveries", ())),
         warnings=tuple(
             SendWarning(WarningCode(warning["code"]), warning["field"], warning["text"])
             for warning in document.get("warnings", ())
@@ -264,7 +254,7 @@ def _to_document(message: Message) -> dict[str, Any]:
         "priority": message.priority.value,
         "create_time": message.create_time,
         "expire_time": message.expire_time,
-        "deliveries": [_delivery_to_document(delivery) for delivery in message.deliveries],
+        "deliveries": [delivery_to_document(delivery) for delivery in message.deliveries],
         "warnings": [
             {"code": warning.code.value, "field": warning.field, "text": warning.text} for warning in message.warnings
         ],
@@ -274,18 +264,11 @@ def _to_document(message: Message) -> dict[str, Any]:
         document |= {"request_id": message.request_id, "request_hash": message.request_hash}
     if message.item:
         document |= {"changed": Timestamp(0, 0), "inapp": _item_to_document(message.item)}
+    if options := options_to_document(message.options):
+        document["options"] = options
     if message.is_due:
         document |= {"lane": int(message.priority is Priority.LOW), "due_time": message.create_time}
     return document
-
-
-def _delivery_to_document(delivery: Delivery) -> dict[str, Any]:
-    document: dict[str, Any] = {"channel": delivery.channel.value, "state": delivery.state.value}
-    if delivery.reason:
-        document["reason"] = delivery.reason.value
-    if delivery.content:
-        document["content"] = content_to_document(delivery.content)
-    return document | optional_fields(detail=delivery.detail, address=delivery.address)
 
 
 def _item_to_document(item: InboxItem) -> dict[str, Any]:

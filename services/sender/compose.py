@@ -73,6 +73,7 @@ def compose(
         request_hash=send.request_hash,
         category=notification.category,
         section=notification.section,
+        options=send.options,
     )
 
 

@@ -11,7 +11,9 @@ from services.kernel import validation
 from services.kernel.wire import refuse_unbuilt, struct_to_dict
 from services.messages.convert import delivery_to_proto, warning_to_proto
 from services.messages.model import RetractionFilter, SendWarning, WarningCode, as_answered
+from services.messages.options import NO_OPTIONS
 from services.notifications.convert import CHANNELS, PRIORITIES
+from services.sender.convert_options import options_from_proto
 from services.sender.model import Send
 from services.users.convert import sent_user_from_proto
 
@@ -38,7 +40,6 @@ MAX_TRACKING_IDS = 1000
 
 _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _UNBUILT = (
-    "options",
     "schedule_time",
     "schedule_local_time",
     "content",
@@ -83,6 +84,7 @@ def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, re
         tags=_tags(proto.tags, violations),
         priority=PRIORITIES.optional(proto.priority, violations, field="priority"),
         warnings=(*bad.values(), *imprecise),
+        options=options_from_proto(proto.options, violations) if proto.HasField("options") else NO_OPTIONS,
         request=request,
         request_id=request_id,
         request_hash=sha256(request).digest() if request_id else b"",

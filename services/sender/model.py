@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.messages.options import NO_OPTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from services.kernel.vocabulary import Channel, Json, Priority
     from services.messages.model import SendWarning
+    from services.messages.options import SendOptions
     from services.users.model import User
 
 
@@ -41,6 +44,8 @@ class Send:
 
     request_id: str = ""
     """What makes a repetition harmless; empty: nothing does."""
+
+    options: SendOptions = NO_OPTIONS
 
     request_hash: bytes = b""
     """SHA-256 of `request`, where there is a request_id."""

@@ -13,7 +13,7 @@ from services.messages.store import encode
 from services.notifications.model import notification_not_found
 from services.sender.compose import compose
 from services.sender.plan import plan
-from services.users.model import has_news
+from services.users.model import brings_devices, has_news
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,8 +94,8 @@ class Sending:
         planned = plan(send, notification, profile, recipient.choices, environment)
         message = compose(send, planned, notification, profile, environment, tracking_id=self._new_id(), now=now)
         encoded = encode(message)
-        if profile is None:
-            # Before the message, so that whoever sees the message finds the user.
+        if profile is None or brings_devices(send.user, profile):
+            # Before the message, so that whoever sees the message finds the user, and the worker the devices.
             await self._users.fill(client_id, send.user, now)
         if await self._messages.insert(encoded) is Inserted.DUPLICATE_REQUEST:
             stored = await self._find_request(send, client_id)

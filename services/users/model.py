@@ -132,8 +132,11 @@ def has_news(sent: User, stored: User) -> bool:
     """Tells whether what came with a send fills anything that the profile lacks."""
     if any(getattr(sent, name) and not getattr(stored, name) for name in PROFILE_TEXTS):
         return True
-    if sent.properties and not stored.properties:
-        return True
+    return bool(sent.properties and not stored.properties) or brings_devices(sent, stored)
+
+
+def brings_devices(sent: User, stored: User) -> bool:
+    """Tells whether a device or a browser came with a send that the profile does not have."""
     tokens = {token.token for token in stored.push_tokens}
     endpoints = {subscription.endpoint for subscription in stored.web_push_subscriptions}
     return not (

@@ -126,6 +126,21 @@ class UserStore:
         # Who was deleted by somebody else since is answered as they were given.
         return [stored.get((client_id, user.id), user) for user in users]
 
+    async def forget_target(self, client_id: str, user_id: str, target: object, gone_time: datetime) -> None:
+        """Takes a device or a browser out of the profile, unless it was registered again after ``gone_time``."""
+        match target:
+            case PushToken(token=identity):
+                devices = TOKENS
+            case WebPushSubscription(endpoint=identity):
+                devices = BROWSERS
+            case _:
+                return
+        gone = {devices.identity: identity, "register_time": {"$lte": gone_time}}
+        with translate_errors(), deadline():
+            await self._collection.update_one(
+                {"_id": key(client_id, user_id)}, {"$pull": {devices.field: gone}}, hint="_id_"
+            )
+
     async def ensure(self, client_id: str, user_id: str, now: datetime) -> None:
         """Creates the user with nothing but the id, if they are not there."""
         with translate_errors(), deadline():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOT_BUILT = {
-    "options": send_request(options={"email": {"from_name": "Bob"}}),
+    "options.email.attachments": send_request(options={"email": {"attachments": [{"filename": "a.txt"}]}}),
     "schedule_time": send_request(schedule_time=Timestamp(seconds=1)),
     "schedule_local_time": send_request(schedule_local_time="09:00"),
     "content": send_request(content={"sms": {"text": "x"}}),

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from services.notifications.model import Notification
 
 UNBUILT = (
-    "options",
     "schedule_time",
     "schedule_local_time",
     "content",

@@ -1,0 +1,99 @@
+"""The worker, put together: the one module that knows all providers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from services.app import DEFAULT_DATABASE, Stores
+from services.delivery.outbox import Outbox
+from services.delivery.providers import Providers
+from services.delivery.worker import Worker
+from services.kernel import clock
+from services.kernel.errors import Unavailable
+from services.kernel.metrics import serve_metrics
+from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from services.app import Storage
+    from services.delivery.model import Provider
+    from services.kernel.clock import Clock
+    from services.kernel.mongo import Client
+    from services.settings import WorkerSettings
+
+
+@asynccontextmanager
+async def open_providers(settings: WorkerSettings, *, fallback: Provider | None = None) -> AsyncIterator[Providers]:
+    """Gives the providers that are configured, on connections that end with the block."""
+    async with AsyncExitStack() as entered:  # noqa: F841 # each provider is entered here
+        yield Providers(
+            email=None,
+            sms=None,
+            call=None,
+            apns=None,
+            fcm=None,
+            web_push=None,
+            fallback=fallback,
+        )
+
+
+async def run_worker(
+    settings: WorkerSettings,
+    storage: Storage,
+    stop: asyncio.Event,
+    *,
+    providers: Providers,
+    on_ready: Callable[[], None] = lambda: None,
+    now: Clock | None = None,
+) -> None:
+    """Delivers what is due until ``stop`` is set, then lets calls end that are under way.
+
+    Args:
+        settings: The worker's settings.
+        storage: Where everything is kept. It may be absent at any time: nothing is claimed then.
+        stop: Ends it.
+        providers: Who carries what.
+        on_ready: Called once MongoDB has answered and the worker looks for what is due.
+        now: The clock of everything. Absent: the primary's for what is due, this machine's for attempts.
+    """
+    async with open_client(storage.mongodb_uri, app_name="carillon worker") as client:
+        stores = Stores(client, storage.secret_box)
+        outbox = Outbox(
+            client.get_default_database(DEFAULT_DATABASE),
+            owner=f"{socket.gethostname()}/{os.getpid()}",
+            new_id=clock.new_id,
+            now=now,
+        )
+        worker = Worker(
+            outbox=outbox,
+            users=stores.users,
+            catalogue=stores.catalogue,
+            providers=providers,
+            clock=now or clock.utc_now,
+        )
+        metrics = serve_metrics(settings.host, settings.metrics_port)
+        async with stores, outbox, metrics, asyncio.TaskGroup() as tasks:
+            polling = tasks.create_task(stores.catalogue.run(), name="catalogue")
+            preparing = tasks.create_task(_prepare(client, stores, outbox), name="storage")
+            stopped = tasks.create_task(stop.wait(), name="stop")
+            await asyncio.wait((preparing, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if preparing.done():
+                on_ready()
+                await worker.run(stop)
+            for task in (polling, preparing, stopped):
+                task.cancel()
+
+
+async def _prepare(client: Client, stores: Stores, outbox: Outbox) -> None:
+    while True:
+        await wait_until_reachable(client)
+        with contextlib.suppress(Unavailable), translate_errors():
+            await stores.ensure_indexes()
+            await outbox.ensure_indexes()
+            return

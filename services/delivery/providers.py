@@ -1,0 +1,54 @@
+"""The providers that this worker has, and which of them carries what."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.kernel.vocabulary import Channel
+from services.users.model import PushToken
+
+if TYPE_CHECKING:
+    from services.delivery.model import Provider, Target
+    from services.environments.model import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """The providers by what they carry; one that is absent is not configured."""
+
+    email: Provider | None = None
+    sms: Provider | None = None
+    call: Provider | None = None
+    apns: Provider | None = None
+    fcm: Provider | None = None
+    web_push: Provider | None = None
+    fallback: Provider | None = None
+    """What carries everything that no other does: in development, the console."""
+
+    _bulkheads: dict[str, asyncio.Semaphore] = field(default_factory=dict, repr=False, compare=False)
+
+    def choose(self, environment: Environment, channel: Channel, target: Target) -> Provider | None:
+        """Gives the provider that carries a channel to a target, or None where none is configured."""
+        match channel:
+            case Channel.EMAIL:
+                chosen = self.email
+            case Channel.SMS:
+                chosen = self.sms
+            case Channel.CALL:
+                chosen = self.call
+            case Channel.PUSH:
+                is_apn = isinstance(target, PushToken) and target.provider == "APN"
+                chosen = self.apns if is_apn else self.fcm
+            case Channel.WEB_PUSH:
+                chosen = self.web_push
+            case _:
+                chosen = None
+        return chosen or self.fallback
+
+    def bulkhead(self, provider: Provider) -> asyncio.Semaphore:
+        """Gives what bounds the calls of a provider, so that a slow one holds up nobody else."""
+        if provider.name not in self._bulkheads:
+            self._bulkheads[provider.name] = asyncio.Semaphore(provider.max_in_flight)
+        return self._bulkheads[provider.name]

@@ -1,0 +1,335 @@
+"""The worker: claims what is due, lets the providers carry it, and writes a message once, when its round is over.
+
+Any number of workers do the same beside each other. What one has claimed and does not write, as it was killed, another
+takes over once the lease has ended: the calls that may have been made are in the log as ``UNKNOWN`` before any is made
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from services.delivery.model import Answer, Outgoing
+from services.delivery.outbox import LEASE_S
+from services.delivery.retry import GIVE_UP_AFTER
+from services.delivery.rounds import Tried, interrupted, is_due, left_out, open_targets, tried
+from services.kernel.errors import Unavailable
+from services.kernel.metrics import ATTEMPTS
+from services.kernel.mongo import raise_if_cancelled
+from services.kernel.vocabulary import Channel
+from services.messages.model import AttemptOutcome, DeliveryState, SkipReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from services.delivery.model import Provider, Target
+    from services.delivery.outbox import Leased, Outbox
+    from services.delivery.providers import Providers
+    from services.environments.cache import Catalogue
+    from services.environments.model import Environment
+    from services.kernel.clock import Clock
+    from services.messages.model import Delivery
+    from services.users.model import User
+    from services.users.store import UserStore
+
+SINGLE, BULK = 0, 1
+"""The lanes: sends of their own go before what belongs to many."""
+
+MAX_MESSAGES = 500
+"""How many messages a worker has at once; of the bulk lane at most half of them, so that a single one finds room."""
+
+POLL_S = 0.1
+_RENEW_S = LEASE_S / 4
+# What is left of a lease after a call's deadline: enough to write what became of it.
+_MARGIN_S = 10.0
+_WRITE_AGAIN_S = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A message that is in work here."""
+
+    leased: Leased
+    until: float
+    """When the lease ends at the earliest, by the loop's clock."""
+
+    environment: Environment
+    user: User | None
+    is_lost: bool = False
+
+
+class Worker:
+    """Delivers what is due, until it is told to stop.
+
+    Args:
+        outbox: What is due.
+        users: The profiles, for addresses and devices.
+        catalogue: The environments.
+        providers: Who carries what.
+        clock: The time of attempts.
+        jitter: Gives a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        users: UserStore,
+        catalogue: Catalogue,
+        providers: Providers,
+        clock: Clock,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._outbox = outbox
+        self._users = users
+        self._catalogue = catalogue
+        self._providers = providers
+        self._clock = clock
+        self._jitter = jitter
+        self._held: dict[str, _Held] = {}
+        self._stop = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until ``stop`` is set; then lets the calls that are under way end, and gives back the rest."""
+        self._stop = stop
+        async with asyncio.TaskGroup() as tasks:
+            renewing = tasks.create_task(self._renew(), name="leases")
+            async with asyncio.TaskGroup() as rounds:
+                while not stop.is_set():
+                    raise_if_cancelled()
+                    held = await self._claim()
+                    for one in held:
+                        rounds.create_task(self._round(one), name=f"round {one.leased.key.tracking_id}")
+                    if not held:
+                        await self._pause()
+            renewing.cancel()
+
+    async def _claim(self) -> list[_Held]:
+        """Claims what there is room for: of the single lane first, and of both together at most a batch."""
+        room = MAX_MESSAGES - len(self._held)
+        bulk_room = min(room, MAX_MESSAGES // 2 - sum(one.leased.lane == BULK for one in self._held.values()))
+        # Before it is asked for, so that it ends here before it ends there.
+        until = asyncio.get_running_loop().time() + LEASE_S
+        try:
+            leased: list[Leased] = []
+            if room > 0:
+                leased = await self._outbox.claim(SINGLE, limit=room)
+            if not leased and bulk_room > 0:
+                leased = await self._outbox.claim(BULK, limit=bulk_room)
+            if not leased:
+                return []
+            users = await self._users.get_many({(one.key.client_id, one.key.user_id) for one in leased})
+            held = []
+            for one in leased:
+                environment = await self._catalogue.environment(one.key.client_id)
+                if environment is None:
+                    # Gone with all that it had; the lease ends by itself.
+                    continue
+                user = users.get((one.key.client_id, one.key.user_id))
+                held.append(_Held(one, until, environment, user))
+        except Unavailable:
+            _log.warning("claims_delayed")
+            return []
+        for one_held in held:
+            self._held[one_held.leased.key.tracking_id] = one_held
+        return held
+
+    async def _pause(self) -> None:
+        # Jitter, so that several workers do not look in step.
+        try:
+            async with asyncio.timeout(POLL_S * (1 + self._jitter()) / 2):
+                await self._stop.wait()
+        except TimeoutError:
+            return
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            raise_if_cancelled()
+            held = list(self._held.values())
+            if not held:
+                continue
+            until = asyncio.get_running_loop().time() + LEASE_S
+            try:
+                ours = await self._outbox.renew([one.leased for one in held])
+            except Unavailable:
+                # The next time may do; until then no call begins that could outlast its lease.
+                _log.warning("leases_not_renewed", count=len(held))
+                continue
+            for one in held:
+                if one.leased.key.tracking_id in ours:
+                    one.until = until
+                else:
+                    one.is_lost = True
+
+    async def _round(self, held: _Held) -> None:
+        leased = held.leased
+        try:
+            now = self._clock()
+            deliveries = await self._taken_over(held, now)
+            async with asyncio.TaskGroup() as channels:
+                running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
+            await self._finish(held, [task.result() for task in running])
+        except Unavailable:
+            # Nothing is written, so the lease ends by itself and another round begins.
+            _log.warning("round_abandoned", tracking_id=leased.key.tracking_id)
+        finally:
+            del self._held[leased.key.tracking_id]
+
+    async def _taken_over(self, held: _Held, now: datetime) -> Sequence[Delivery]:
+        leased = held.leased
+        if not leased.was_interrupted:
+            return leased.deliveries
+        _log.warning("message_taken_over", tracking_id=leased.key.tracking_id)
+        deliveries = [
+            interrupted(delivery, now, self._carrier(held, delivery)) if is_due(delivery, now) else delivery
+            for delivery in leased.deliveries
+        ]
+        await self._outbox.record_interruption(leased, deliveries, now)
+        return deliveries
+
+    def _carrier(self, held: _Held, delivery: Delivery) -> str:
+        """Gives the name of the provider that a delivery was most likely handed to."""
+        choose = self._providers.choose
+        chosen = (choose(held.environment, delivery.channel, one) for one in targets_of(delivery, held.user))
+        return next((provider.name for provider in chosen if provider), "")
+
+    async def _finish(self, held: _Held, deliveries: Sequence[Delivery]) -> None:
+        """Writes what became of the message, for as long as the lease lasts."""
+        while not held.is_lost:
+            try:
+                return await self._outbox.finish(held.leased, deliveries, self._clock())
+            except Unavailable:
+                if asyncio.get_running_loop().time() > held.until:
+                    raise
+                await asyncio.sleep(_WRITE_AGAIN_S)
+        return None
+
+    async def _deliver(self, held: _Held, delivery: Delivery, now: datetime) -> Delivery:
+        """Makes the calls of one channel, and gives what became of it."""
+        if not is_due(delivery, now):
+            return delivery
+        if held.leased.is_cancelled:
+            return replace(delivery, next_time=None)
+        if delivery.attempts and now - delivery.attempts[0].start_time >= GIVE_UP_AFTER:
+            return tried_too_long(delivery, now)
+        if held.leased.expire_time <= now:
+            return left_out(delivery, SkipReason.EXPIRED, now)
+        if delivery.channel in held.environment.disabled_channels:
+            return left_out(delivery, SkipReason.CHANNEL_DISABLED, now)
+        targets = open_targets(delivery, targets_of(delivery, held.user))
+        if not targets:
+            return left_out(delivery, SkipReason.NO_ADDRESS, now)
+        carried = [
+            (target, provider)
+            for target in targets
+            if (provider := self._providers.choose(held.environment, delivery.channel, target))
+        ]
+        if not carried:
+            return left_out(delivery, SkipReason.PROVIDER_NOT_CONFIGURED, now)
+
+        outgoing = self._outgoing(held, delivery)
+        calls = await asyncio.gather(
+            *(self._call(held, replace(outgoing, target=target), provider) for target, provider in carried)
+        )
+        made = [call for call in calls if call]
+        if not made:
+            return delivery
+        await self._forget_gone(held, delivery.channel, made)
+        return tried(delivery, made, self._clock(), random=self._jitter)
+
+    def _outgoing(self, held: _Held, delivery: Delivery) -> Outgoing:
+        leased = held.leased
+        assert delivery.content is not None, "what is pending was rendered"
+        return Outgoing(
+            environment=held.environment,
+            user_id=leased.key.user_id,
+            tracking_id=leased.key.tracking_id,
+            notification_id=leased.notification_id,
+            content=delivery.content,
+            target="",
+            expire_time=leased.expire_time,
+            sub_notification_id=leased.sub_notification_id,
+            item_id=leased.key.tracking_id if leased.has_item else "",
+            options=leased.options,
+        )
+
+    async def _call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
+        """Makes one call, unless there is a reason by now not to."""
+        async with self._providers.bulkhead(provider):
+            if not await self._may_call(held, outgoing.content.channel, provider):
+                return None
+            started = self._clock()
+            try:
+                async with asyncio.timeout(provider.deadline_s):
+                    answer = await provider.deliver(outgoing)
+            except TimeoutError:
+                answer = Answer(AttemptOutcome.UNKNOWN, detail=f"no answer within {provider.deadline_s:g} s")
+            except Exception:
+                # A defect of ours or of a library costs this call, not the worker; what was sent, nobody knows.
+                _log.exception("provider_failed", provider=provider.name, tracking_id=outgoing.tracking_id)
+                answer = Answer(AttemptOutcome.UNKNOWN, detail="internal error")
+        ATTEMPTS.labels(provider.name, answer.outcome.value).inc()
+        if answer.outcome is not AttemptOutcome.ACCEPTED:
+            _log.info(
+                "attempt_failed",
+                provider=provider.name,
+                outcome=answer.outcome.value,
+                tracking_id=outgoing.tracking_id,
+                client_id=outgoing.environment.client_id,
+            )
+        return Tried(outgoing.target, started, provider.name, answer)
+
+    async def _may_call(self, held: _Held, channel: Channel, provider: Provider) -> bool:
+        """Tells whether a call may begin: the message is still ours for long enough, and still to be sent."""
+        if self._stop.is_set() or held.is_lost:
+            return False
+        if held.until - asyncio.get_running_loop().time() < provider.deadline_s + _MARGIN_S:
+            # It waited too long for its turn, or the leases could not be renewed: the next round has it.
+            return False
+        standing = await self._outbox.standing(held.leased)
+        if standing is None:
+            held.is_lost = True
+            return False
+        is_taken_back = standing.is_cancelled or channel in standing.cancelled
+        return not is_taken_back and standing.expire_time > self._clock()
+
+    async def _forget_gone(self, held: _Held, channel: Channel, calls: Sequence[Tried]) -> None:
+        """Takes devices and browsers that are gone out of the profile; one that was registered since stays."""
+        key = held.leased.key
+        for call in calls:
+            if call.answer.outcome is AttemptOutcome.TARGET_GONE and channel in (Channel.PUSH, Channel.WEB_PUSH):
+                gone_time = call.answer.gone_time or call.start_time
+                await self._users.forget_target(key.client_id, key.user_id, call.target, gone_time)
+
+
+def targets_of(delivery: Delivery, user: User | None) -> tuple[Target, ...]:
+    """Gives where a channel goes: the address that came with the send, else what the profile has now."""
+    match delivery.channel:
+        case Channel.EMAIL:
+            address = delivery.address or (user.email if user else "")
+        case Channel.SMS | Channel.CALL:
+            address = delivery.address or (user.number if user else "")
+        case Channel.PUSH:
+            return user.push_tokens if user else ()
+        case Channel.WEB_PUSH:
+            return user.web_push_subscriptions if user else ()
+        case _:
+            address = ""
+    return (address,) if address else ()
+
+
+def tried_too_long(delivery: Delivery, now: datetime) -> Delivery:
+    """Gives a delivery whose first attempt is a day ago: whatever kept the later ones from ending, none follows."""
+    if delivery.state is DeliveryState.SENT:
+        return replace(delivery, next_time=None)
+    detail = delivery.detail or delivery.attempts[-1].detail
+    return replace(delivery, state=DeliveryState.FAILED, detail=detail, next_time=None, update_time=now)
