@@ -184,7 +184,8 @@ def _mailbox(name: str, address: str) -> str:
     name = _one_line(name)
     if not name:
         return address
-    if _PLAIN_NAME.fullmatch(name) or not name.isascii() or len(name) > _LINE // 2:
+    # Some programs decode what looks like an encoded word between quotes too.
+    if _PLAIN_NAME.fullmatch(name) or not name.isascii() or "=?" in name or len(name) > _LINE // 2:
         phrase = _words(name, indent=len("From: "), is_phrase=True)
     else:
         phrase = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'

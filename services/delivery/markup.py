@@ -112,7 +112,7 @@ class _Reader(HTMLParser):
             case "img":
                 self.handle_data(attributes.get("alt", ""))
             case "hr":
-                self._lines += ["-" * 20, ""]
+                self._lines += ["-" * 20, "", ""]
             case "ul" | "ol":
                 self._lists.append(1 if tag == "ol" else 0)
             case "li":
@@ -177,7 +177,8 @@ class _Reader(HTMLParser):
         if not shown:
             self.handle_data(target)
         elif shown not in (target, target.partition(":")[2], target.rstrip("/")):
-            self._lines[-1] = f"{self._lines[-1].rstrip(' ')} ({target})"
+            last = max(i for i in range(line, len(self._lines)) if self._lines[i].strip())
+            self._lines[last] = f"{self._lines[last].rstrip(' ')} ({target})"
 
 
 def _is_hidden(attributes: dict[str, str]) -> bool:
