@@ -1,14 +1,17 @@
-"""The HTML of a mail: its plain text for programs and people that read no HTML, and the preview hidden in it. Pure."""
+"""The HTML of a mail: its plain text for programs and people that read no HTML, and the preview hidden in it. Pure.
+
+HTML is read here by one expression for tags, in a time that grows with its length alone. Python's parser took a minute
+for 60 KB of ``<a <a <a``, which a template or a replacement may well say.
+"""
 
 from __future__ import annotations
 
 import html
 import re
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 # Each way of hiding is for programs that ignore the others; mso-hide is for Outlook.
 _HIDDEN = (
@@ -17,17 +20,22 @@ _HIDDEN = (
 )
 # Blank to the eye, but not trimmed: it keeps the text of the mail out of the preview that a list shows.
 _FILLER = "&#847;&zwnj;&nbsp;" * 60
-_BODY = re.compile(r"""<body(?=[\s/>])(?:"[^"]*"|'[^']*'|[^'">])*>""", re.IGNORECASE)
-_BEFORE_BODY = re.compile(r"""(?:</head\s*>|<html(?=[\s/>])(?:"[^"]*"|'[^']*'|[^'">])*>|<!doctype[^>]*>)""", re.I)
+
+# The quantifiers give nothing back, and an attribute out of quotes has no <: no place is read for every tag before it.
+_TAG = re.compile(r"""<(/?)([a-z][^\s/<>"']*+)((?:"[^"]*+"|'[^']*+'|[^'"<>]++)*+)>""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""([^\s=/"']++)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"']++)))?""")
+_COMMENT = re.compile(r"<[!?]")
+_DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
+_SPACES = re.compile(r"[ \t\n\r\f]+")
 
 _PARAGRAPHS = frozenset(
     ["blockquote", "dl", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "ol", "p", "pre", "table", "ul"]
 )
 _SECTIONS = frozenset(["address", "article", "aside", "body", "footer", "form", "header", "main", "nav", "section"])
-_LINES = _SECTIONS | {"caption", "center", "dd", "div", "dt", "fieldset", "figcaption", "li", "tr"}
-_UNREAD = frozenset(["style", "script", "title", "template"])
+_LINES = _SECTIONS | _PARAGRAPHS | {"caption", "center", "dd", "div", "dt", "fieldset", "figcaption", "li", "tr"}
+# What is in them is no HTML.
+_RAW = {name: re.compile(f"</{name}(?=[\\s/>])", re.IGNORECASE) for name in ("script", "style", "title")}
 _VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"])
-_SPACES = re.compile(r"[ \t\n\r\f]+")
 _LINKED = ("http:", "https:", "mailto:", "tel:", "sms:")
 
 
@@ -36,151 +44,204 @@ def with_preview(source: str, preview: str) -> str:
     if not preview:
         return source
     hidden = f'<div style="{_HIDDEN}" aria-hidden="true">{html.escape(preview)}{_FILLER}</div>'
+    doctype = _DOCTYPE.match(source)
+    place = doctype.end() if doctype else 0
     # Of the same length, so that a place in it is that place in the source.
-    uncommented = _without_comments(source, filled=True)
-    found = _BODY.search(uncommented)
-    place = found.end() if found else max((one.end() for one in _BEFORE_BODY.finditer(uncommented)), default=0)
+    for tag in _tags(_without_comments(source, filled=True)):
+        kind = tag[1] + tag[2].lower()
+        if kind in ("html", "/head"):
+            place = tag.end()
+        elif kind == "body":
+            place = tag.end()
+            break
     return source[:place] + hidden + source[place:]
 
 
 def plain_text(source: str) -> str:
     """Gives the text of HTML as a person would write it down: paragraphs, lists, and links with where they go."""
-    reader = _Reader()
-    reader.feed(_without_comments(source))
-    reader.close()
-    return reader.text()
+    source = _without_comments(source)
+    page, position, hiding = _Page(), 0, ""
+    depth = 0
+    for tag in _tags(source):
+        name = tag[2].lower()
+        if hiding:
+            # Only its own name ends what is hidden, whatever is left open inside.
+            if name == hiding:
+                depth += -1 if tag[1] else 1
+            hiding = hiding if depth else ""
+            position = tag.end()
+            continue
+        page.write(html.unescape(source[position : tag.start()]))
+        position = tag.end()
+        if tag[1]:
+            page.end(name)
+            continue
+        attributes = _attributes(tag[3])
+        if name in _RAW:
+            ended = _RAW[name].search(source, position)
+            position = ended.start() if ended else len(source)
+        elif _is_hidden(name, attributes):
+            hiding, depth = ("", 0) if name in _VOID else (name, 1)
+        else:
+            page.begin(name, attributes)
+    if not hiding:
+        page.write(html.unescape(source[position:]))
+    return page.text()
+
+
+def _tags(source: str) -> Iterator[re.Match[str]]:
+    """Finds the tags, but for what looks like one in a script or a style."""
+    position = 0
+    while tag := _TAG.search(source, position):
+        yield tag
+        position = tag.end()
+        raw = _RAW.get(tag[2].lower()) if not tag[1] else None
+        if raw:
+            ended = raw.search(source, position)
+            position = ended.start() if ended else len(source)
 
 
 def _without_comments(source: str, *, filled: bool = False) -> str:
-    # They hold what Outlook alone reads, whole bodies among it; and the parser raises for some that begin with <![.
+    # They hold what Outlook alone reads, whole bodies among it.
     pieces, position = [], 0
-    for start, end in _comments(source):
+    while begun := _COMMENT.search(source, position):
+        start = begun.start()
+        closing = "-->" if source.startswith("<!--", start) else ">"
+        end = source.find(closing, start + 2)
+        end = len(source) if end < 0 else end + len(closing)
         pieces += [source[position:start], " " * (end - start) if filled else ""]
         position = end
     return "".join((*pieces, source[position:]))
 
 
-def _comments(source: str) -> Iterator[tuple[int, int]]:
-    """Finds comments and what else begins like one, but not the doctype."""
-    position = 0
-    while (start := source.find("<!", position)) >= 0:
-        closing = "-->" if source.startswith("<!--", start) else ">"
-        end = source.find(closing, start + 2)
-        position = len(source) if end < 0 else end + len(closing)
-        if source[start + 2 : start + 9].lower() != "doctype":
-            yield start, position
+def _attributes(text: str) -> dict[str, str]:
+    return {
+        found[1].lower(): html.unescape(found[2] or found[3] or found[4] or "") for found in _ATTRIBUTE.finditer(text)
+    }
 
 
-class _Reader(HTMLParser):
-    """Writes down what is read, line by line."""
+def _is_hidden(name: str, attributes: dict[str, str]) -> bool:
+    style = _SPACES.sub("", attributes.get("style", "")).lower()
+    return name == "template" or "display:none" in style or "hidden" in attributes
+
+
+class _Page:
+    """The lines that are written, and the one that is being written."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._lines: list[str] = [""]
+        self._lines: list[str] = []
+        self._line: list[str] = []
+        """Its pieces; none of them is empty."""
+
         self._lists: list[int] = []
         """For each list that is open the number of its next entry; 0: it has none."""
 
-        self._links: list[tuple[str, int, int]] = []
-        """For each link that is open where it goes, and where its text begins: the line, and the place in it."""
+        self._width = 0
+        """How many characters the line has that is being written."""
 
-        self._unread: list[str] = []
-        """The elements that are open inside of one that nobody sees, and that one itself."""
+        self._link: tuple[str, int, int, int] | None = None
+        """Where the link that is open goes; and what was there before: lines, then pieces and characters of one."""
 
         self._preformatted = 0
 
     def text(self) -> str:
-        """Gives what was read, without blank lines at either end and never two in a row."""
+        """Gives what was written, without blank lines at either end and never two in a row."""
+        self._end_link()
+        self._break()
         kept: list[str] = []
-        for line in (line.strip("\n").rstrip(" ") for line in self._lines):
+        for line in (line.rstrip(" ") for line in self._lines):
             if line or (kept and kept[-1]):
                 kept.append(line)
-        return "\n".join(kept).strip("\n")
+        return "\n".join(kept).rstrip("\n")
 
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        if self._unread or tag in _UNREAD or _is_hidden(attributes):
-            if tag not in _VOID:
-                self._unread.append(tag)
+    def write(self, text: str) -> None:
+        """Writes text as HTML has it: any white space is one space, but in what is preformatted."""
+        if self._preformatted:
+            for line in text.splitlines(keepends=True):
+                self._add(line.rstrip("\r\n"))
+                if line != line.rstrip("\r\n"):
+                    self._break()
             return
-        if tag == "br":
-            self._lines.append("")
-            return
-        self._break(tag)
-        match tag:
+        text = _SPACES.sub(" ", text).replace("\xa0", " ")
+        self._add(text.lstrip(" ") if not self._line or self._line[-1].endswith(" ") else text)
+
+    def begin(self, name: str, attributes: dict[str, str]) -> None:
+        """Begins an element."""
+        self._separate(name)
+        match name:
             case "a":
-                self._links.append((attributes.get("href", "").strip(), len(self._lines) - 1, len(self._lines[-1])))
-            case "img":
-                self.handle_data(attributes.get("alt", ""))
+                self._end_link()
+                self._link = attributes.get("href", "").strip(), len(self._lines), len(self._line), self._width
+            case "br":
+                self._break()
             case "hr":
-                self._lines += ["-" * 20, "", ""]
-            case "ul" | "ol":
-                self._lists.append(1 if tag == "ol" else 0)
+                self._lines += ["-" * 20, ""]
+            case "img":
+                self.write(attributes.get("alt", ""))
             case "li":
                 self._begin_entry()
-            case "td" | "th":
-                self.handle_data(" ")
+            case "ol" | "ul":
+                self._lists.append(1 if name == "ol" else 0)
             case "pre":
                 self._preformatted += 1
+            case "td" | "th":
+                self.write(" ")
 
-    def handle_endtag(self, tag: str) -> None:
-        if self._unread:
-            # What is left open inside is closed with what it is in.
-            if tag in self._unread:
-                while self._unread.pop() != tag:
-                    pass
-            return
-        match tag:
-            case "a" if self._links:
-                self._end_link(*self._links.pop())
-            case "ul" | "ol" if self._lists:
+    def end(self, name: str) -> None:
+        """Ends an element, which may never have begun."""
+        match name:
+            case "a":
+                self._end_link()
+            case "ol" | "ul" if self._lists:
                 self._lists.pop()
             case "pre" if self._preformatted:
                 self._preformatted -= 1
-        self._break(tag)
+        self._separate(name)
 
-    def handle_data(self, data: str) -> None:
-        if self._unread:
-            return
-        if self._preformatted:
-            first, *others = data.replace("\r\n", "\n").split("\n")
-            self._lines[-1] += first
-            self._lines += others
-            return
-        text = _SPACES.sub(" ", data).replace("\xa0", " ")
-        line = self._lines[-1]
-        self._lines[-1] = line + (text.lstrip(" ") if not line or line.endswith(" ") else text)
+    def _add(self, piece: str) -> None:
+        if piece:
+            self._line.append(piece)
+            self._width += len(piece)
 
-    def _break(self, tag: str) -> None:
-        if tag in _PARAGRAPHS and not (tag in ("ul", "ol") and self._lists):
-            self._end_line()
+    def _break(self) -> None:
+        self._lines.append("".join(self._line))
+        self._line = []
+        self._width = 0
+
+    def _separate(self, name: str) -> None:
+        is_paragraph = name in _PARAGRAPHS and not (name in ("ol", "ul") and self._lists)
+        if self._line and name in _LINES:
+            self._break()
+        if is_paragraph:
             self._lines.append("")
-        elif tag in _LINES or tag in _PARAGRAPHS:
-            self._end_line()
-
-    def _end_line(self) -> None:
-        if self._lines[-1].strip(" "):
-            self._lines.append("")
-        else:
-            self._lines[-1] = ""
 
     def _begin_entry(self) -> None:
-        indent = "  " * max(len(self._lists) - 1, 0)
+        self._add("  " * min(max(len(self._lists) - 1, 0), 10))
         number = self._lists[-1] if self._lists else 0
         if number:
             self._lists[-1] += 1
-        self._lines[-1] = f"{indent}{number}. " if number else f"{indent}- "
+        self._add(f"{number}. " if number else "- ")
 
-    def _end_link(self, target: str, line: int, place: int) -> None:
+    def _end_link(self) -> None:
+        if self._link is None:
+            return
+        (target, lines, pieces, width), self._link = self._link, None
         if not target.lower().startswith(_LINKED):
             return
-        shown = "\n".join((self._lines[line][place:], *self._lines[line + 1 :])).strip()
+        if len(self._lines) == lines:
+            shown = "".join(self._line[pieces:]).strip()
+        else:
+            shown = "\n".join((self._lines[lines][width:], *self._lines[lines + 1 :], *self._line)).strip()
         if not shown:
-            self.handle_data(target)
+            self.write(target)
         elif shown not in (target, target.partition(":")[2], target.rstrip("/")):
-            last = max(i for i in range(line, len(self._lines)) if self._lines[i].strip())
-            self._lines[last] = f"{self._lines[last].rstrip(' ')} ({target})"
+            self._add_behind(f" ({target})")
 
-
-def _is_hidden(attributes: dict[str, str]) -> bool:
-    style = _SPACES.sub("", attributes.get("style", "")).lower()
-    return "display:none" in style or "hidden" in attributes
+    def _add_behind(self, text: str) -> None:
+        """Adds to the last line that has anything in it."""
+        if any(not piece.isspace() for piece in reversed(self._line)):
+            self._line[-1] = self._line[-1].rstrip(" ")
+            self._add(text)
+            return
+        last = next(i for i in reversed(range(len(self._lines))) if self._lines[i].strip())
+        self._lines[last] = self._lines[last].rstrip(" ") + text

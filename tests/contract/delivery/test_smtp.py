@@ -23,7 +23,7 @@ from tests.providers.smtp import CUT, HANG, PASSWORD, USER, SmtpServer, Step
 from tests.unit.services.builders import ENVIRONMENT, NOW, content
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -65,6 +65,7 @@ async def channel(
     host: str = "127.0.0.1",
     credentials: str = "",
     bounds: Bounds | None = None,
+    unsubscribe_url: Callable[[Outgoing], str] | None = None,
     **fields: Any,
 ) -> AsyncIterator[Smtp]:
     """Gives the channel to a server, until the block ends."""
@@ -73,7 +74,7 @@ async def channel(
         from_address="notifications@example.com",
         **fields,
     )
-    async with Smtp(settings, now=utc_now, bounds=bounds or Bounds()) as opened:
+    async with Smtp(settings, now=utc_now, unsubscribe_url=unsubscribe_url, bounds=bounds or Bounds()) as opened:
         yield opened
 
 
@@ -98,6 +99,16 @@ async def test_a_mail_is_handed_over() -> None:
     assert mail.part("html") == "<p>Hello</p>\n"
     assert mail.options[0] == f"SIZE={len(mail.content)}"
     assert mail.hello == "[127.0.0.1]"
+
+
+async def test_a_mail_can_be_ended_with_one_click() -> None:
+    """Where a link can be made for the mail, its headers have it."""
+    server = SmtpServer()
+
+    await delivered(server, unsubscribe_url=lambda call: f"https://carillon.example.com/u/{call.user_id}")
+
+    assert server.mails[0].header("List-Unsubscribe") == "<https://carillon.example.com/u/userId_123abc>"
+    assert server.mails[0].header("List-Unsubscribe-Post") == "List-Unsubscribe=One-Click"
 
 
 async def test_a_server_without_ids() -> None:

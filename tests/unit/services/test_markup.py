@@ -118,7 +118,11 @@ def test_the_text_of_html(html: str, expected: str) -> None:
         ('<a href="https://a.example"><img></a>', "https://a.example"),
         ('<a href="#top">up</a> <a>none</a> <a href="javascript:x()">x</a> <a href="/orders">y</a>', "up none x y"),
         ('<a href="https://a.example"><p>a</p><p>b</p></a>', "a\n\nb (https://a.example)"),
-        ('x</a><a href="https://a.example">y', "xy"),
+        ('x</a><a href="https://a.example">y', "xy (https://a.example)"),
+        (
+            '<a href="https://a.example">x <a href="https://b.example">y</a>',
+            "x (https://a.example) y (https://b.example)",
+        ),
     ],
 )
 def test_links_are_kept(html: str, expected: str) -> None:
@@ -136,6 +140,17 @@ def test_any_markup_has_a_text_and_takes_a_preview(html: str) -> None:
     start = made.index('<div style="display:none')
     end = made.index("</div>", start) + len("</div>")
     assert made[:start] + made[end:] == html
+
+
+@pytest.mark.parametrize(
+    "piece", ["<a ", "<a href='", "<", "</", "<!--", "<?", "<body ", "<script>", "a<b></b>", "<p hidden>"]
+)
+def test_any_markup_is_read_in_the_time_of_its_length(piece: str) -> None:
+    """A megabyte of what never ends takes a second, where reading on from each beginning would take hours."""
+    hostile = piece * (1_000_000 // len(piece))
+
+    plain_text(hostile)
+    with_preview(hostile, "preview")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
