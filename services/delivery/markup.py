@@ -240,8 +240,9 @@ class _Page:
     def _add_behind(self, text: str) -> None:
         """Adds to the last line that has anything in it."""
         if any(not piece.isspace() for piece in reversed(self._line)):
-            self._line[-1] = self._line[-1].rstrip(" ")
-            self._add(text)
+            spaced = self._line[-1]
+            self._line[-1] = spaced.rstrip(" ")
+            self._add(f"{text} " if spaced.endswith(" ") else text)
             return
         last = next(i for i in reversed(range(len(self._lines))) if self._lines[i].strip())
         self._lines[last] = self._lines[last].rstrip(" ") + text
