@@ -209,6 +209,8 @@ def test_no_text_adds_a_header(subject: str, name: str, preview: str, filename: 
 
 @settings(deadline=None)
 @given(texts, texts)
+@example("ä", "日本語 👩‍👩‍👧")
+@example("a" * 5000, "ä" * 5000)
 def test_texts_arrive_as_they_are(html: str, text: str) -> None:
     """Long lines and every script come through a server that knows 7 bits and 998 characters only."""
     html, text = (f"x{one}" for one in (html, text))
@@ -219,6 +221,7 @@ def test_texts_arrive_as_they_are(html: str, text: str) -> None:
         kept = mail._CONTROLS_IN_TEXT.sub("", value).replace("\r\n", "\n").replace("\r", "\n")
         return kept.removesuffix("\n").split("\n")
 
+    assert made.content.isascii()
     assert lines(plain) == lines(text)
     assert lines(rich) == lines(html)
 

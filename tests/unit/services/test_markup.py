@@ -3,7 +3,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.delivery.markup import plain_text, with_preview
@@ -154,6 +154,7 @@ def test_any_markup_is_read_in_the_time_of_its_length(piece: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+@example("</div><b>3 < 4 &amp; 5")
 def test_a_preview_is_text(preview: str) -> None:
     """Whatever is in a preview, it is shown as it is and ends nothing."""
     made = with_preview("<p>Hello</p>", preview)
