@@ -10,11 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.app import DEFAULT_DATABASE, Stores
+from services.delivery.links import Links
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import Worker
 from services.kernel import clock
 from services.kernel.errors import Unavailable
+from services.kernel.links import LinkTokens
 from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
 
@@ -29,8 +31,17 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_providers(settings: WorkerSettings, *, fallback: Provider | None = None) -> AsyncIterator[Providers]:
-    """Gives the providers that are configured, on connections that end with the block."""
+async def open_providers(
+    settings: WorkerSettings, *, master_key: bytes, fallback: Provider | None = None
+) -> AsyncIterator[Providers]:
+    """Gives the providers that are configured, on connections that end with the block.
+
+    Args:
+        settings: The worker's settings.
+        master_key: What the tokens in the addresses of mails and callbacks are sealed under.
+        fallback: Carries what no provider does.
+    """
+    links = Links(settings.public_url, LinkTokens(master_key))  # noqa: F841 # mails and texts take their addresses here
     async with AsyncExitStack() as entered:  # noqa: F841 # each provider is entered here
         yield Providers(
             email=None,
