@@ -15,6 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from carillon.v1 import content_pb2, notifications_pb2
 from gateway.app import run_gateway
 from gateway.http.app import create_app, serve_http
 from gateway.http.twilio import TwilioSignatures
@@ -26,7 +27,7 @@ from services.kernel.vocabulary import Channel
 from services.messages.model import AttemptOutcome
 from tests.contract.delivery.world import Post, delivery_of, everything, logged, run_workers, state_of, until
 from tests.contract.live.world import USER_ID
-from tests.contract.services.requests import CALL, SMS, send_request
+from tests.contract.services.requests import CALL, SMS, definition, send_request, sms
 from tests.contract.services.world import MASTER_KEY, MASTER_KEY_TEXT
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AUTH_TOKEN = "the-auth-token-of-twilio"
+SPOKEN = notifications_pb2.Template(content=content_pb2.Content(call=content_pb2.CallContent(text="Hello")))
 PUBLIC_URL = "https://notify.example.com/carillon"
 SID = "SM0123456789abcdef0123456789abcdef"
 
@@ -68,7 +70,8 @@ async def send(live: Live, tenant: Tenant, channel: Any = SMS) -> Sent:
     """Has a worker hand a text or call to a provider that accepts it, and gives where that calls back."""
     post = Post(answer=lambda _: Answer(AttemptOutcome.ACCEPTED, provider_id=SID))
     async with run_workers(live.mongodb_uri, everything(post)):
-        (sent,) = await tenant.send(send_request(user={"number": "+15005550006"}))
+        await tenant.put(definition("text_and_call", sms(), SPOKEN, channels=(SMS, CALL)))
+        (sent,) = await tenant.send(send_request("text_and_call", user={"number": "+15005550006"}))
         await until(tenant, sent.tracking_id, channel, lambda one: state_of(one) == "SENT")
     outgoing = next(one for one in post.calls if one.content.channel == NAMES[channel])
     return Sent(tenant, sent.tracking_id, channel, report_url(live.url, outgoing))
@@ -166,7 +169,7 @@ async def test_a_call_moves_by_its_status(
 
 
 async def test_a_callback_may_overtake_the_worker(live: Live, tenant: Tenant, client: httpx.AsyncClient) -> None:
-    """What Twilio reports before the worker has written its answer holds, and the attempt is in the log all the same."""
+    """What Twilio reports before the worker has written holds, and the attempt is in the log all the same."""
     post = Post(answer=lambda _: Answer(AttemptOutcome.ACCEPTED, provider_id=SID))
     post.gate.clear()
     async with run_workers(live.mongodb_uri, everything(post)):

@@ -46,11 +46,11 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 def link(live: Live, tenant: Tenant, *, notification_id: str = "order_tracking", part: str = "") -> str:
     """Gives the link that the mail of a send has."""
     outgoing = Outgoing(
-        environment=Environment(tenant.client_id),
+        environment=Environment(tenant.client_id, ()),
         user_id=USER_ID,
         tracking_id="01a2",
         notification_id=notification_id,
-        content=Content(Channel.EMAIL),
+        content=Content(Channel.EMAIL, {}),
         target="anna@example.com",
         expire_time=utc_now(),
         sub_notification_id=part,
@@ -258,7 +258,7 @@ async def test_without_services_nothing_is_said_to_be_done(live: Live, tenant: T
                 assert heading(response) == "This is not possible right now"
 
 
-def test_without_a_public_url_there_are_no_links() -> None:
+async def test_without_a_public_url_there_are_no_links() -> None:
     """Where nobody has said where the gateway is, mails get no link and providers no address."""
     outgoing: Any = None
     links = Links("", LinkTokens(MASTER_KEY))
