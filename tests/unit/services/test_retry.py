@@ -12,7 +12,7 @@ FIRST = datetime(2026, 11, 27, 12, tzinfo=UTC)
 def delay(failed_count: int, jitter: float, **fields: timedelta) -> timedelta | None:
     """Gives how long is waited after so many failures, right after the first attempt."""
     at = next_attempt(FIRST, FIRST, failed_count=failed_count, random=lambda: jitter, **fields)
-    return at and at - FIRST
+    return at - FIRST if at else None
 
 
 @pytest.mark.parametrize(

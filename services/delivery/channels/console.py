@@ -1,0 +1,66 @@
+"""The console as a provider: in development it shows what would have been sent, where nothing else is configured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from services.delivery.model import Answer, target_end
+from services.kernel.vocabulary import Channel
+from services.messages.model import AttemptOutcome
+from services.users.model import PushToken, WebPushSubscription
+
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
+    from rich.console import RenderableType
+
+    from services.delivery.model import Outgoing, Target
+
+_WIDTH = 76
+_HEADINGS = {
+    Channel.EMAIL: "mail",
+    Channel.SMS: "text message",
+    Channel.CALL: "call",
+    Channel.PUSH: "push",
+    Channel.WEB_PUSH: "browser push",
+}
+
+
+class Console:
+    """Prints what it is asked to carry, and accepts all of it."""
+
+    name = "console"
+    deadline_s = 10.0
+    max_in_flight = 1
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    async def deliver(self, outgoing: Outgoing) -> Answer:
+        """Prints one message."""
+        self._terminal.print(preview(outgoing))
+        return Answer(AttemptOutcome.ACCEPTED, detail="shown on the console: no provider is configured")
+
+    async def check(self) -> None:
+        """Does nothing: there is always a console."""
+
+
+def preview(outgoing: Outgoing) -> RenderableType:
+    """Makes what a person sees of a message: the mail as a mail, the rest as what it says and to whom."""
+    body = _mail(outgoing) if outgoing.content.channel is Channel.EMAIL else _short(outgoing)
+    heading = f"{_HEADINGS[outgoing.content.channel]} to {_name(outgoing.target)}"
+    # Text: what users and templates say is no markup of ours.
+    return Panel(
+        body,
+        title=Text(heading),
+        subtitle=Text(f"{outgoing.notification_id} {outgoing.tracking_id}", style="dim"),
+        title_align="left",
+        subtitle_align="right",
+        width=_WIDTH,
+    )
