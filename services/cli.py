@@ -67,7 +67,7 @@ def dev() -> None:
 
     settings = read_settings(ServicesSettings)
     configure_logging(settings.log_level)
-    call(run_dev(settings, console))
+    call(run_dev(settings, read_settings(WorkerSettings), console))
 
 
 @app.command()

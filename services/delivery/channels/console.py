@@ -44,7 +44,7 @@ class Console:
 
     async def deliver(self, outgoing: Outgoing) -> Answer:
         """Prints one message."""
-        self._terminal.print(preview(outgoing))
+        self._terminal.print(preview(outgoing), soft_wrap=False)
         return Answer(AttemptOutcome.ACCEPTED, detail="shown on the console: no provider is configured")
 
     async def check(self) -> None:
@@ -64,3 +64,51 @@ def preview(outgoing: Outgoing) -> RenderableType:
         subtitle_align="right",
         width=_WIDTH,
     )
+
+
+def _mail(outgoing: Outgoing) -> RenderableType:
+    texts, email = outgoing.content.texts, outgoing.options.email
+    head = Table.grid(padding=(0, 2))
+    for label, value in (
+        ("From", _sender(outgoing)),
+        ("To", _name(outgoing.target)),
+        ("Cc", ", ".join(email.cc_addresses)),
+        ("Bcc", ", ".join(email.bcc_addresses)),
+        ("Reply-To", ", ".join(email.reply_to_addresses)),
+        ("Subject", texts.get("subject", "")),
+        ("Preview", texts.get("preview_text", "")),
+        ("Attached", ", ".join(f"{file.filename} ({len(file.content)} bytes)" for file in outgoing.files)),
+    ):
+        if value:
+            head.add_row(Text(label, style="dim"), Text(value))
+    body = texts.get("text") or texts.get("html", "")
+    return Group(head, Rule(style="dim"), Text(body.strip()))
+
+
+def _sender(outgoing: Outgoing) -> str:
+    texts, email, environment = outgoing.content.texts, outgoing.options.email, outgoing.environment
+    name = email.from_name or texts.get("from_name") or environment.name or environment.client_id
+    address = email.from_address or texts.get("from_address", "")
+    return f"{name} <{address}>" if address else name
+
+
+def _short(outgoing: Outgoing) -> RenderableType:
+    texts = outgoing.content.texts
+    lines: list[RenderableType] = []
+    if title := texts.get("title"):
+        lines.append(Text(title, style="bold"))
+    if body := texts.get("body") or texts.get("text"):
+        lines.append(Text(body.strip()))
+    lines += [Text(texts[name], style="dim") for name in ("url", "image_url", "icon_url") if name in texts]
+    return Padding(Group(*lines), (0, 1))
+
+
+def _name(target: Target) -> str:
+    match target:
+        case PushToken(provider=provider):
+            device = target.device.get("model") or target.device.get("device_id") or provider
+            return f"{device} (token …{target_end(target)})"
+        case WebPushSubscription():
+            return f"a browser (endpoint …{target_end(target)})"
+        case _:
+            return target
