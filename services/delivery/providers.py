@@ -29,6 +29,11 @@ class Providers:
 
     _bulkheads: dict[str, Bulkhead] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def named(self) -> dict[str, Provider | None]:
+        """All of them by the name of their setting, for who checks each."""
+        return {"smtp": self.email, "twilio": self.sms, "apns": self.apns, "fcm": self.fcm}
+
     def choose(self, environment: Environment, channel: Channel, target: Target) -> Provider | None:
         """Gives the provider that carries a channel to a target, or None where none is configured."""
         match channel:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.delivery.model import Answer, target_end
+from services.kernel.terminal import printable, printable_lines
 from services.kernel.vocabulary import Channel
 from services.messages.model import AttemptOutcome
 from services.users.model import PushToken, WebPushSubscription
@@ -58,7 +59,7 @@ def preview(outgoing: Outgoing) -> RenderableType:
     # Text: what users and templates say is no markup of ours.
     return Panel(
         body,
-        title=Text(heading),
+        title=Text(printable(heading)),
         subtitle=Text(f"{outgoing.notification_id} {outgoing.tracking_id}", style="dim"),
         title_align="left",
         subtitle_align="right",
@@ -80,9 +81,9 @@ def _mail(outgoing: Outgoing) -> RenderableType:
         ("Attached", ", ".join(f"{file.filename} ({len(file.content)} bytes)" for file in outgoing.files)),
     ):
         if value:
-            head.add_row(Text(label, style="dim"), Text(value))
+            head.add_row(Text(label, style="dim"), Text(printable(value)))
     body = texts.get("text") or texts.get("html", "")
-    return Group(head, Rule(style="dim"), Text(body.strip()))
+    return Group(head, Rule(style="dim"), Text(printable_lines(body.strip())))
 
 
 def _sender(outgoing: Outgoing) -> str:
@@ -96,10 +97,10 @@ def _short(outgoing: Outgoing) -> RenderableType:
     texts = outgoing.content.texts
     lines: list[RenderableType] = []
     if title := texts.get("title"):
-        lines.append(Text(title, style="bold"))
+        lines.append(Text(printable(title), style="bold"))
     if body := texts.get("body") or texts.get("text"):
-        lines.append(Text(body.strip()))
-    lines += [Text(texts[name], style="dim") for name in ("url", "image_url", "icon_url") if name in texts]
+        lines.append(Text(printable_lines(body.strip())))
+    lines += [Text(printable(texts[name]), style="dim") for name in ("url", "image_url", "icon_url") if name in texts]
     return Padding(Group(*lines), (0, 1))
 
 

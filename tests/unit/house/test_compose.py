@@ -10,12 +10,16 @@ from pydantic_settings import BaseSettings
 
 from gateway.settings import GatewaySettings
 from services.cli import app
-from services.settings import ServicesSettings
+from services.settings import ServicesSettings, WorkerSettings
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
-SETTINGS: dict[str, type[BaseSettings]] = {"services": ServicesSettings, "gateway": GatewaySettings}
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "services": ServicesSettings,
+    "worker": WorkerSettings,
+    "gateway": GatewaySettings,
+}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
