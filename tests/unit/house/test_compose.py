@@ -90,7 +90,7 @@ def test_published_ports_are_those_that_the_process_listens_on(name: str) -> Non
     listening = {value for variable, value in environment.items() if variable.endswith("_PORT")}
     listening -= {environment.get("CARILLON_METRICS_PORT")}
 
-    assert {port.rpartition(":")[2] for port in CONTAINERS[name]["ports"]} == listening
+    assert {port.rpartition(":")[2] for port in CONTAINERS[name].get("ports", [])} == listening
 
 
 def test_the_gateway_finds_the_services() -> None:
