@@ -224,15 +224,29 @@ async def test_a_worker_that_was_overtaken_writes_nothing(tenant: Tenant, mongod
     """Whoever holds a message for longer than its lease changes nothing of what the next has written."""
     clock, slow, post = MovingClock(), Post(answer=lambda _: PERMANENT), Post()
     slow.gate.clear()
-    async with run_workers(mongodb_uri, everything(slow), now=clock):
+    post.gate.clear()
+    slow_stops = asyncio.Event()
+
+    async def work_slowly() -> None:
+        async with run_workers(mongodb_uri, everything(slow), now=clock, stop=slow_stops):
+            await slow_stops.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(work_slowly())
         [sent] = await tenant.send(mail())
         await slow.called.acquire()
         clock.move(timedelta(seconds=61))
         async with run_workers(mongodb_uri, everything(post), now=clock):
-            await until_final(tenant, sent.tracking_id, EMAIL)
-        slow.gate.set()
+            # Both have called: now the first has its answer, and ends.
+            await post.called.acquire()
+            slow_stops.set()
+            slow.gate.set()
+            await working
+            between = (await logged(tenant, sent.tracking_id)).deliveries[0]
+            post.gate.set()
+            delivery = await until_final(tenant, sent.tracking_id, EMAIL)
 
-    delivery = (await logged(tenant, sent.tracking_id)).deliveries[0]
+    assert (state_of(between), outcomes_of(between)) == ("PENDING", ["UNKNOWN"])
     assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["UNKNOWN", "ACCEPTED"])
 
 
