@@ -13,6 +13,7 @@ from services.delivery.model import Answer
 from services.delivery.providers import Providers
 from services.delivery.worker import MAX_MESSAGES
 from services.kernel.clock import utc_now
+from services.kernel.mongo import open_client
 from services.messages.model import AttemptOutcome
 from services.users.model import PushToken
 from tests.contract.delivery.world import (
@@ -30,6 +31,7 @@ from tests.contract.delivery.world import (
     until_final,
 )
 from tests.contract.services.requests import send_request
+from tests.failpoints import failing_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -310,6 +312,35 @@ async def test_nothing_is_sent_of_what_was_taken_back(
     if what == "cancelled":
         delivery = (await logged(tenant, sent.tracking_id)).deliveries[0]
         assert (state_of(delivery), outcomes_of(delivery)) == ("CANCELLED", [])
+
+
+async def test_an_outage_between_call_and_write(tenant: Tenant, mongodb_uri: str) -> None:
+    """What a provider has taken while MongoDB is away is written once it is back: nothing is sent a second time."""
+    post = Post()
+    post.gate.clear()
+    async with open_client(mongodb_uri, app_name="aside") as aside, run_workers(mongodb_uri, everything(post)):
+        [sent] = await tenant.send(mail())
+        await post.called.acquire()
+        # Each write is tried twice by the driver, so the worker itself meets two failures.
+        async with failing_commands(aside, "carillon worker", "update", times=5, closeConnection=True):
+            post.gate.set()
+            delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"])
+    assert len(post.calls) == 1
+
+
+async def test_an_outage_before_a_claim(tenant: Tenant, mongodb_uri: str) -> None:
+    """A worker that cannot read what is due goes on once it can."""
+    async with (
+        open_client(mongodb_uri, app_name="aside") as aside,
+        run_workers(mongodb_uri, everything(Post())),
+        failing_commands(aside, "carillon worker", "find", times=6, closeConnection=True),
+    ):
+        [sent] = await tenant.send(mail())
+        delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"])
 
 
 async def until_leased(world: World, tracking_id: str) -> None:
