@@ -6,6 +6,7 @@ Both are routes of the gateway, and all that they need is their token.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from services.kernel.links import ReportLink, UnsubscribeLink
 
@@ -40,8 +41,8 @@ class Links:
         return f"{self._public_url}/unsubscribe/{self._tokens.write(link)}"
 
     def report_url(self, outgoing: Outgoing) -> str | None:
-        """Gives where Twilio says what became of a text or call."""
-        if not self._public_url:
+        """Gives where Twilio says what became of a text or call; it refuses what names a host that it cannot reach."""
+        if urlsplit(self._public_url).hostname in (None, "localhost"):
             return None
         link = ReportLink(
             outgoing.environment.client_id, outgoing.user_id, outgoing.tracking_id, outgoing.content.channel

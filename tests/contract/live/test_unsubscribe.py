@@ -265,3 +265,5 @@ async def test_without_a_public_url_there_are_no_links() -> None:
 
     assert links.unsubscribe_url(outgoing) is None
     assert links.report_url(outgoing) is None
+    # What `carillon dev` has, whose mails are read on this machine.
+    assert Links("http://localhost:8080", LinkTokens(MASTER_KEY)).report_url(outgoing) is None

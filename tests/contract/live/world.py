@@ -27,7 +27,7 @@ class Live:
     def __init__(self, world: World, gateway: Gateway, mongodb_uri: str) -> None:
         self.world = world
         self.mongodb_uri = mongodb_uri
-        self.url = gateway.public_url
+        self.url = gateway.public_url.replace("localhost", "127.0.0.1")
         """Where the gateway's links lead."""
 
         self._ws_port = gateway.ws_port
