@@ -10,7 +10,7 @@ import grpc
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from carillon.v1 import inbox_pb2, preferences_pb2, notifications_pb2, sender_pb2
+from carillon.v1 import inbox_pb2, notifications_pb2, preferences_pb2, sender_pb2
 from services.kernel.auth import basic_authorization
 from services.kernel.mongod import LocalMongod
 from tests.contract.services.refusals import refusal
