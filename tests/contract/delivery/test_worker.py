@@ -509,7 +509,7 @@ async def test_bulk_never_holds_up_single_sends(world: World, tenant: Tenant, mo
     """However much of the bulk lane waits for a provider, a single send is handed to it before that."""
     post = Post(max_in_flight=1)
     post.gate.clear()
-    bulk = [mail(priority=channel_pb2.PRIORITY_LOW) for _ in range(MAX_MESSAGES // 2 + 50)]
+    bulk = [mail(priority=channel_pb2.PRIORITY_LOW) for _ in range(MAX_MESSAGES + 50)]
     await asyncio.gather(*(tenant.send(one) for one in bulk))
     async with run_workers(mongodb_uri, everything(post)):
         await post.called.acquire()
