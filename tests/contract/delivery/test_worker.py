@@ -34,7 +34,7 @@ from tests.contract.services.requests import send_request
 from tests.failpoints import failing_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from services.delivery.model import Outgoing
     from tests.contract.services.world import Tenant, World
@@ -345,9 +345,14 @@ async def test_an_outage_before_a_claim(tenant: Tenant, mongodb_uri: str) -> Non
 
 async def until_leased(world: World, tracking_id: str) -> None:
     """Waits until a worker has a message."""
-    query = {"_id.m": tracking_id, "lease.token": {"$exists": True}}
-    while not await world.database.messages.count_documents(query):  # noqa: ASYNC110 # MongoDB has no event for us
+    while not await count_leased(world, {"_id.m": tracking_id}):  # noqa: ASYNC110 # MongoDB has no event for us
         await asyncio.sleep(0.01)
+
+
+async def count_leased(world: World, query: Mapping[str, Any] = {}) -> int:  # it is only read
+    """Counts the messages that workers have."""
+    leased: int = await world.database.messages.count_documents({**query, "lease.token": {"$exists": True}})
+    return leased
 
 
 async def test_a_cancellation_in_mid_call(tenant: Tenant, mongodb_uri: str) -> None:
@@ -512,9 +517,11 @@ async def test_bulk_never_holds_up_single_sends(world: World, tenant: Tenant, mo
     bulk = [mail(priority=channel_pb2.PRIORITY_LOW) for _ in range(MAX_MESSAGES + 50)]
     await asyncio.gather(*(tenant.send(one) for one in bulk))
     async with run_workers(mongodb_uri, everything(post)):
-        await post.called.acquire()
+        while await count_leased(world) < MAX_MESSAGES // 2:
+            await asyncio.sleep(0.01)
         [sent] = await tenant.send(mail({"id": "alice", "email": "alice@example.com"}))
         await until_leased(world, sent.tracking_id)
+        assert await count_leased(world) == MAX_MESSAGES // 2 + 1
         post.gate.set()
         await until_final(tenant, sent.tracking_id, EMAIL)
 
