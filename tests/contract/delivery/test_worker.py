@@ -343,9 +343,10 @@ async def test_an_outage_before_a_claim(tenant: Tenant, mongodb_uri: str) -> Non
     assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"])
 
 
-async def until_leased(world: World, tracking_id: str) -> None:
-    """Waits until a worker has a message."""
-    while not await count_leased(world, {"_id.m": tracking_id}):  # noqa: ASYNC110 # MongoDB has no event for us
+async def until_leased(world: World, *tracking_ids: str, count: int = 1) -> None:
+    """Waits until workers have so many messages: any, or those that are named."""
+    query = {"_id.m": {"$in": tracking_ids}} if tracking_ids else {}
+    while await count_leased(world, query) < count:  # noqa: ASYNC110 # MongoDB has no event for us
         await asyncio.sleep(0.01)
 
 
@@ -517,8 +518,7 @@ async def test_bulk_never_holds_up_single_sends(world: World, tenant: Tenant, mo
     bulk = [mail(priority=channel_pb2.PRIORITY_LOW) for _ in range(MAX_MESSAGES + 50)]
     await asyncio.gather(*(tenant.send(one) for one in bulk))
     async with run_workers(mongodb_uri, everything(post)):
-        while await count_leased(world) < MAX_MESSAGES // 2:
-            await asyncio.sleep(0.01)
+        await until_leased(world, count=MAX_MESSAGES // 2)
         [sent] = await tenant.send(mail({"id": "alice", "email": "alice@example.com"}))
         await until_leased(world, sent.tracking_id)
         assert await count_leased(world) == MAX_MESSAGES // 2 + 1
