@@ -41,6 +41,8 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
 _PARAMETER = re.compile(r"[A-Za-z0-9_-]+")
 _PARAMETER_VALUE = re.compile(r"[A-Za-z0-9!#$&'*+.^_`{|}~:/=? -]*")
+# What a header can carry in one piece.
+_LINK = re.compile(r"https?://[!-;=?-~]{1,900}")
 _BYTES = "application/octet-stream"
 # Without what the machine adds, so that a mail looks the same whichever worker made it.
 _TYPES = mimetypes.MimeTypes()
@@ -160,7 +162,7 @@ def _content_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _unsubscribing(url: str) -> dict[str, str]:
-    if not url:
+    if not _LINK.fullmatch(url):
         return {}
     # One click is for https alone (RFC 8058).
     one_click = {"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} if url.startswith("https:") else {}

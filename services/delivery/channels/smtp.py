@@ -66,7 +66,7 @@ class Smtp:
     Args:
         settings: Where it is, and how to speak to it.
         now: The clock of the mails' dates.
-        unsubscribe_url: Gives where a click leads that ends such mails. Absent: nowhere.
+        unsubscribe_url: Gives where a click leads that ends such mails, if it leads anywhere.
         bounds: How long it waits for the server.
     """
 
@@ -79,7 +79,7 @@ class Smtp:
         settings: SmtpSettings,
         *,
         now: Clock,
-        unsubscribe_url: Callable[[Outgoing], str] | None = None,
+        unsubscribe_url: Callable[[Outgoing], str | None] = lambda _: None,
         bounds: Bounds = Bounds(),
     ) -> None:
         self.max_in_flight = settings.max_connections
@@ -142,7 +142,7 @@ class Smtp:
             outgoing,
             from_address=self._settings.from_address,
             date=self._now(),
-            unsubscribe_url=self._unsubscribe_url(outgoing) if self._unsubscribe_url else "",
+            unsubscribe_url=self._unsubscribe_url(outgoing) or "",
         )
 
     async def _deliver_on(self, client: SMTP, mail: Mail, *, was_kept: bool = False) -> Answer | None:

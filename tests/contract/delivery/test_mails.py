@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import SecretStr
 
-from carillon.v1 import content_pb2, environments_pb2, notifications_pb2, send_options_pb2
+from carillon.v1 import content_pb2, environments_pb2, notifications_pb2, preferences_pb2, send_options_pb2
 from services.delivery.app import open_providers
 from services.delivery.settings import SmtpSettings
 from services.settings import WorkerSettings
 from tests.contract.delivery.world import outcomes_of, run_workers, state_of, until_final
-from tests.contract.services.requests import EMAIL, definition, send_request
+from tests.contract.services.requests import EMAIL, definition, outcomes, send_request
+from tests.contract.services.world import MASTER_KEY
 from tests.providers.smtp import CUT, SmtpServer
 
 if TYPE_CHECKING:
@@ -43,12 +45,18 @@ def template(template_id: str = "", **texts: str) -> notifications_pb2.Template:
 
 
 @asynccontextmanager
-async def delivering(mongodb_uri: str, server: SmtpServer, **fields: Any) -> AsyncIterator[None]:
+async def delivering(
+    mongodb_uri: str, server: SmtpServer, *, public_url: str = "", **fields: Any
+) -> AsyncIterator[None]:
     """Runs a mail server and a worker that is configured for it."""
     async with server.run():
         url = SecretStr(f"smtp://127.0.0.1:{server.port}")
         smtp = SmtpSettings(url=url, from_address="notifications@example.com", **fields)
-        async with open_providers(WorkerSettings(smtp=smtp)) as providers, run_workers(mongodb_uri, providers):
+        settings = WorkerSettings(smtp=smtp, public_url=public_url)
+        async with (
+            open_providers(settings, master_key=MASTER_KEY) as providers,
+            run_workers(mongodb_uri, providers),
+        ):
             yield
 
 
@@ -162,10 +170,10 @@ async def test_the_sender_where_nobody_is_named(tenant: Tenant, mongodb_uri: str
     """Without any other the environment's name and the settings' address send."""
     await tenant.put(definition("order", template(from_name="", from_address=""), channels=[EMAIL]))
     unnamed, _ = await deliver(tenant, mongodb_uri, order())
-    named = environments_pb2.UpdateEnvironmentRequest(
-        environment={"name": "Bikini Bottom"}, update_mask={"paths": ["name"]}
+    name = environments_pb2.Environment(name="Bikini Bottom")
+    await tenant.backend.environments.UpdateEnvironment(
+        environments_pb2.UpdateEnvironmentRequest(environment=name, update_mask=FieldMask(paths=["name"]))
     )
-    await tenant.backend.environments.UpdateEnvironment(named)
     mail, _ = await deliver(tenant, mongodb_uri, order())
 
     assert unnamed.header("From") == f"{tenant.client_id} <notifications@example.com>"
@@ -208,3 +216,20 @@ async def test_a_worker_keeps_to_its_connections(tenant: Tenant, mongodb_uri: st
 
     assert len(server.mails) == 10
     assert server.connections == 1
+
+
+async def test_the_link_in_a_mail_ends_such_mails(tenant: Tenant, mongodb_uri: str) -> None:
+    """The token in the List-Unsubscribe of a mail that was sent turns off mails of its kind, for its reader."""
+    server = SmtpServer()
+    async with delivering(mongodb_uri, server, public_url="https://carillon.example.com"):
+        [sent] = await tenant.send(order())
+        await until_final(tenant, sent.tracking_id, EMAIL)
+    [mail] = server.mails
+    url = mail.header("List-Unsubscribe").strip("<>")
+    assert url.startswith("https://carillon.example.com/unsubscribe/")
+    assert mail.header("List-Unsubscribe-Post") == "List-Unsubscribe=One-Click"
+
+    request = preferences_pb2.UnsubscribeRequest(unsubscribe_token=url.rpartition("/")[2])
+    await tenant.backend.preferences.Unsubscribe(request)
+
+    assert outcomes((await tenant.send(order()))[0]) == {"EMAIL": "PREFERENCE_OFF"}

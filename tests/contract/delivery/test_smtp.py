@@ -65,7 +65,7 @@ async def channel(
     host: str = "127.0.0.1",
     credentials: str = "",
     bounds: Bounds | None = None,
-    unsubscribe_url: Callable[[Outgoing], str] | None = None,
+    unsubscribe_url: Callable[[Outgoing], str | None] = lambda _: None,
     **fields: Any,
 ) -> AsyncIterator[Smtp]:
     """Gives the channel to a server, until the block ends."""

@@ -290,6 +290,9 @@ def test_files_keep_their_order() -> None:
     ("url", "expected"),
     [
         ("", (None, None)),
+        ("https://bücher.example/u/t", (None, None)),
+        ("https://a.example/u/t>\r\nBcc: <b@example.com", (None, None)),
+        (f"https://a.example/u/{'t' * 1000}", (None, None)),
         ("http://localhost/u/t", ("<http://localhost/u/t>", None)),
         (f"https://a.example/u/{'t' * 500}", (f"<https://a.example/u/{'t' * 500}>", "List-Unsubscribe=One-Click")),
     ],
@@ -300,7 +303,7 @@ def test_a_mail_says_how_it_is_ended(url: str, expected: tuple[str | None, str |
     message = read(made)
 
     assert (message["List-Unsubscribe"], message["List-Unsubscribe-Post"]) == expected
-    if url:
+    if expected[0]:
         assert f"List-Unsubscribe: <{url}>\r\n".encode() in made.content
 
 
