@@ -5,6 +5,7 @@ One of which nothing is set is not configured.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -61,6 +62,15 @@ class SmtpSettings(ProviderSettings):
         if not is_email(address):
             raise ValueError("must be a mail address, for instance notifications@example.com")
         return address
+
+    @field_validator("ca_file")
+    @classmethod
+    def _check_ca_file(cls, file: Path | None) -> Path | None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError:
+            raise ValueError("must be a file of certificates in PEM") from None
+        return file
 
     @property
     def server(self) -> MailServer:

@@ -84,6 +84,7 @@ def test_a_url_that_names_none_is_refused(url: str) -> None:
         ("hello_name", "a b"),
         ("hello_name", "a\n"),
         ("ca_file", "/there/is/none"),
+        ("ca_file", __file__),
         ("max_connections", 0),
         ("max_connections", 101),
         ("passwort", "x"),
