@@ -29,7 +29,8 @@ def read_settings(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        raise SettingsError(f"CARILLON_{str(problem['loc'][0]).upper()}: {problem['msg']}") from None
+        name = "__".join(part.upper() for part in problem["loc"] if isinstance(part, str))
+        raise SettingsError(f"CARILLON_{name}: {problem['msg']}") from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
