@@ -15,6 +15,7 @@ from services.delivery.providers import Providers
 from services.settings import WorkerSettings
 from tests.contract.delivery.world import outcomes_of, run_workers, state_of, until, until_final
 from tests.contract.services.requests import INAPP_WEB, PUSH, definition, inapp, outcomes, send_request
+from tests.contract.services.world import MASTER_KEY
 from tests.providers import apns as apple
 from tests.providers.apns import CUT, SILENCE, Reply
 
@@ -40,7 +41,7 @@ async def running(server: apple.Apns, mongodb_uri: str) -> AsyncIterator[None]:
     """Runs a worker that is configured for the server."""
     async with server.serve():
         settings = WorkerSettings(apns=server.settings())
-        async with open_providers(settings) as providers, run_workers(mongodb_uri, providers):
+        async with open_providers(settings, master_key=MASTER_KEY) as providers, run_workers(mongodb_uri, providers):
             yield
 
 
@@ -297,7 +298,10 @@ async def test_what_apns_cannot_carry_is_not_planned(tenant: Tenant, body: str, 
 async def test_no_apns_no_push(tenant: Tenant, mongodb_uri: str) -> None:
     """Without settings for it, PUSH to an Apple device is not configured."""
     await tenant.put(definition("n", push(), channels=[PUSH]))
-    async with open_providers(WorkerSettings()) as providers, run_workers(mongodb_uri, providers):
+    async with (
+        open_providers(WorkerSettings(), master_key=MASTER_KEY) as providers,
+        run_workers(mongodb_uri, providers),
+    ):
         delivery = await delivered(tenant)
 
     assert delivery_pb2.SkipReason.Name(delivery.reason) == "SKIP_REASON_PROVIDER_NOT_CONFIGURED"
