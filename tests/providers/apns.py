@@ -99,6 +99,9 @@ class Apns:
     gives_window_back: bool = True
     """Whether what was read makes room in the connection for more."""
 
+    greets: bool = True
+    """Whether a connection begins with SETTINGS, without which no client knows what it may do."""
+
     proxy_answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
     """Anything but a 2xx refuses; nothing: the proxy never answers."""
 
@@ -275,12 +278,14 @@ class _Connection(asyncio.Protocol):
             },
         )
         self.conn.initiate_connection()
+        if not self._apns.greets:
+            return
         self.flush()
         if self._early:
             self.data_received(self._early)
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is None:
+        if self._transport is None or not self._apns.greets:
             self._early += data
             return
         try:
@@ -310,6 +315,11 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._apns.connections.pop(self._number, None)
+
+    def babble(self) -> None:
+        """Writes what is no HTTP/2."""
+        assert self._transport is not None
+        self._transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 1000)
 
     def flush(self) -> None:
         """Writes what is to be said."""

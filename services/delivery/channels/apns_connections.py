@@ -116,13 +116,11 @@ class Connection(APNsTLSClientProtocol):
     @property
     def is_busy(self) -> bool:
         """Whether a push has to wait for another connection, or for room in this one."""
+        window = min(self.conn.outbound_flow_control_window, self.conn.remote_settings.initial_window_size)
         return (
-            self.is_retired
-            or not self.opened.is_set()
-            or super().is_busy
+            super().is_busy
             or self.conn.open_outbound_streams >= self.conn.remote_settings.max_concurrent_streams
-            or min(self.conn.outbound_flow_control_window, self.conn.remote_settings.initial_window_size)
-            < MAX_PAYLOAD_BYTES
+            or window < MAX_PAYLOAD_BYTES
         )
 
     async def send_notification(self, request: NotificationRequest) -> NotificationResult:
@@ -141,8 +139,6 @@ class Connection(APNsTLSClientProtocol):
             # Raised before all of it was sent; the stream may be half open, so nothing else goes this way.
             self.retire()
             raise NotProcessed(str(error)) from None
-        finally:
-            self.requests.pop(request.notification_id, None)
 
     def retire(self) -> None:
         """Takes no more pushes, and closes once those under way have their answers."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,10 +15,11 @@ import pytest
 import uvloop
 
 from services.delivery.channels.apns import Apns
-from services.delivery.channels.apns_connections import MAX_CONNECTIONS
+from services.delivery.channels.apns_connections import MAX_CONNECTIONS, Connections, ProductionConnection
 from services.delivery.model import Answer, Outgoing, ProviderCheckError
+from services.delivery.provider_token import ProviderToken
 from services.environments.model import Environment
-from services.kernel.clock import new_id
+from services.kernel.clock import new_id, utc_now
 from services.kernel.vocabulary import Channel
 from services.messages.model import AttemptOutcome
 from services.messages.options import ApnOptions, SendOptions
@@ -243,17 +246,32 @@ async def test_an_answer_that_does_not_come_costs_one_connection(server: apple.A
 
 
 async def test_an_answer_that_comes_too_late_harms_nobody(server: apple.Apns) -> None:
-    """The answer to a call that was given up arrives, and others on that connection still get theirs."""
+    """The answer to a call comes in the very turn in which it is given up, and others still get theirs."""
     server.answer = lambda _: SILENCE
     async with connected(server) as channel:
         calls = [asyncio.create_task(channel.deliver(outgoing())) for _ in range(2)]
         for _ in calls:
             await server.pushed.acquire()
-        given_up = asyncio.create_task(cancelled(calls[0]))
-        # In the same turn, before the client could say that it waits no longer.
         server.connections[1].answer_waiting(apple.ACCEPTED)
-        await given_up
+        # Runs just before the client reads that.
+        asyncio.get_running_loop().call_soon(calls[0].cancel)
         assert (await calls[1]).outcome is ACCEPTED
+        assert calls[0].cancelled()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_loss_in_the_turn_of_a_cancellation_ends_all(server: apple.Apns, turns: int) -> None:
+    """Whenever a call is given up while its connection breaks, the others on it end."""
+    server.answer = lambda _: SILENCE
+    async with connected(server) as channel:
+        calls = [asyncio.create_task(channel.deliver(outgoing())) for _ in range(2)]
+        for _ in calls:
+            await server.pushed.acquire()
+        server.connections[1].babble()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        calls[0].cancel()
+        assert (await calls[1]).outcome is UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -405,6 +423,34 @@ async def test_a_proxy_that_does_not_connect_is_temporary(server: apple.Apns, an
     assert {one.outcome for one in answers} == {TEMPORARY}
     assert detail in answers[0].detail
     assert later.outcome is ACCEPTED
+
+
+async def test_a_host_that_does_not_begin_is_temporary(server: apple.Apns) -> None:
+    """Without SETTINGS nothing is sent, and the connection is not kept."""
+    server.greets = False
+    async with connected(server) as channel:
+        [answer] = await pushed(channel)
+        await until(lambda: not server.connections)
+
+    assert (answer.outcome, answer.detail) == (TEMPORARY, "no connection to api.push.apple.com within 5 s")
+
+
+async def test_the_system_looks_after_an_idle_connection(server: apple.Apns) -> None:
+    """It is kept for as long as Apple keeps it, and TCP finds out when it is dead."""
+    settings = server.settings()
+    async with server.serve():
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        context.set_alpn_protocols(["h2"])
+        token = ProviderToken(server.key, key_id=apple.KEY_ID, team_id=apple.TEAM_ID, clock=utc_now)
+        proxy_url = f"http://127.0.0.1:{server.port}"
+        pool = Connections(ProductionConnection, topic="t", token=token, context=context, proxy_url=proxy_url)
+        connection = await pool.acquire()
+        assert connection.transport is not None
+        found = connection.transport.get_extra_info("socket")
+        assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert connection.inactivity_timer is None
+        assert await pool.acquire() is connection
+        await pool.aclose()
 
 
 async def test_a_proxy_is_told_who_asks(server: apple.Apns) -> None:
