@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.app import Stores
+from services.delivery.channels.apns import Apns
 from services.delivery.channels.smtp import Smtp
 from services.delivery.links import Links
 from services.delivery.outbox import Outbox
@@ -49,7 +50,7 @@ async def open_providers(
             email=await entered.enter_async_context(smtp) if smtp else None,
             sms=None,
             call=None,
-            apns=None,
+            apns=await entered.enter_async_context(Apns(settings.apns)) if settings.apns else None,
             fcm=None,
             web_push=None,
             fallback=fallback,
