@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.app import DEFAULT_DATABASE, Stores
+from services.delivery.channels.fcm import Fcm
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import Worker
@@ -31,13 +32,16 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_providers(settings: WorkerSettings, *, fallback: Provider | None = None) -> AsyncIterator[Providers]:
     """Gives the providers that are configured, on connections that end with the block."""
-    async with AsyncExitStack() as entered:  # noqa: F841 # each provider is entered here
+    async with AsyncExitStack() as entered:
+        fcm = None
+        if settings.fcm:
+            fcm = await entered.enter_async_context(Fcm(settings.fcm, now=clock.utc_now))
         yield Providers(
             email=None,
             sms=None,
             call=None,
             apns=None,
-            fcm=None,
+            fcm=fcm,
             web_push=None,
             fallback=fallback,
         )
