@@ -123,6 +123,7 @@ class Stores:
 
     def __init__(self, client: Client, secret_box: SecretBox) -> None:
         database: AsyncDatabase[dict[str, Any]] = client.get_default_database(DEFAULT_DATABASE)
+        self.database = database
         self.environments = EnvironmentStore(client, database, secret_box)
         self.sub_notifications = SubNotificationStore(database, self.environments)
         self.notifications = NotificationStore(database, self.environments, self.sub_notifications)

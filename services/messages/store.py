@@ -33,7 +33,7 @@ from services.messages.model import (
     message_deleted,
     optional_fields,
 )
-from services.messages.sources import REQUEST_INDEX, TRACKING_INDEX
+from services.messages.sources import DUE_INDEX, REQUEST_INDEX, TRACKING_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ class MessageStore:
         await self._inserts.__aexit__(kind, error, traceback)
 
     async def ensure_indexes(self) -> None:
-        """Creates what `retract` finds items by, and what keeps a request_id from being stored twice."""
+        """Creates what finds items and what is due, and what keeps a request_id from being stored twice."""
         visible = {"inapp.box": {"$exists": True}}
         await self._collection.create_index(
             [("_id.e", 1), ("_id.u", 1), ("notification_id", 1)], name=_LIVE_INDEX, partialFilterExpression=visible
@@ -81,6 +81,12 @@ class MessageStore:
             name=REQUEST_INDEX,
             unique=True,
             partialFilterExpression={"request_id": {"$exists": True}},
+        )
+        await self._collection.create_index(
+            # What workers claim: a message is in it for as long as something of it is to be done.
+            [("lane", 1), ("due_time", 1)],
+            name=DUE_INDEX,
+            partialFilterExpression={"due_time": {"$exists": True}},
         )
 
     async def insert(self, message: RawBSONDocument) -> Inserted:
