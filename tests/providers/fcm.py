@@ -93,6 +93,9 @@ class FcmServer:
     answer: Callable[[Pushed], Reply | None] = accepted
     """Answers a push that is authenticated; None: it is never answered."""
 
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Answers wait here."""
+
     keeps: bool = True
     """Whether pushes are kept in `pushed`, or only counted."""
 
@@ -101,8 +104,8 @@ class FcmServer:
     arrived: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     """Released by each push as it arrives; only where they are kept."""
 
-    token_status: int = 200
-    """Anything else: nobody gets an access token."""
+    token_problem: str = ""
+    """Why nobody gets an access token, in Google's words."""
 
     token_lasts_s: int = 3600
     token_gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,6 +119,7 @@ class FcmServer:
     """How many were ever asked for."""
 
     def __post_init__(self) -> None:
+        self.gate.set()
         self.token_gate.set()
         self.http = Http2Server(self._send)
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -166,17 +170,13 @@ class FcmServer:
         self.token_count += 1
         self.token_asked.release()
         await self.token_gate.wait()
-        if self.token_status != 200:
-            return web.json_response({"error": "server_error"}, status=self.token_status)
         form = await request.post()
-        problem = self._problem_of(str(form.get("grant_type")), str(form.get("assertion")))
+        problem = self.token_problem or self._problem_of(str(form.get("grant_type")), str(form.get("assertion")))
         if problem:
             return web.json_response({"error": "invalid_grant", "error_description": problem}, status=400)
         token = f"ya29.{secrets.token_urlsafe(24)}"
         self.tokens.append(token)
-        return web.json_response(
-            {"access_token": token, "expires_in": self.token_lasts_s, "token_type": "Bearer"}
-        )
+        return web.json_response({"access_token": token, "expires_in": self.token_lasts_s, "token_type": "Bearer"})
 
     def _problem_of(self, grant: str, assertion: str) -> str:
         """Tells what is wrong with an assertion, as Google does."""
@@ -218,4 +218,5 @@ class FcmServer:
             return UNAUTHENTICATED(pushed)
         if path[1] != PROJECT:
             return refused(403, "PERMISSION_DENIED", message="Permission denied on resource project.")(pushed)
+        await self.gate.wait()
         return self.answer(pushed)

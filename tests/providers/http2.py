@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -59,6 +60,7 @@ class Http2Server:
         self.port = 0
         self._handler = handler
         self._writers: set[asyncio.StreamWriter] = set()
+        self._idle = asyncio.Event()
 
     @asynccontextmanager
     async def serve(self, context: ssl.SSLContext) -> AsyncIterator[None]:
@@ -81,6 +83,10 @@ class Http2Server:
         """How many connections are open."""
         return len(self._writers)
 
+    async def all_closed(self) -> None:
+        """Returns once no connection is open."""
+        await self._idle.wait()
+
     def hang_up(self) -> None:
         """Cuts every connection, whatever is under way on it."""
         for writer in self._writers:
@@ -89,6 +95,7 @@ class Http2Server:
     async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connection_count += 1
         self._writers.add(writer)
+        self._idle.clear()
         connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         connection.initiate_connection()
         streams: dict[int, _Stream] = {}
@@ -108,7 +115,7 @@ class Http2Server:
                             case StreamEnded(stream_id=int(stream)):
                                 coroutine = self._answer(connection, writer, stream, streams.pop(stream))
                                 task = answering[stream] = requests.create_task(coroutine)
-                                task.add_done_callback(lambda _, stream=stream: answering.pop(stream, None))
+                                task.add_done_callback(functools.partial(_forget, answering, stream))
                             case StreamReset(stream_id=int(stream)) if stream in answering:
                                 answering[stream].cancel()
                             case ConnectionTerminated():
@@ -117,6 +124,8 @@ class Http2Server:
                 for task in answering.values():
                     task.cancel()
         self._writers.discard(writer)
+        if not self._writers:
+            self._idle.set()
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
@@ -132,3 +141,7 @@ class Http2Server:
             connection.send_headers(stream, [(":status", str(reply.status)), *reply.headers.items()])
             connection.send_data(stream, reply.body, end_stream=True)
             writer.write(connection.data_to_send())
+
+
+def _forget(answering: dict[int, asyncio.Task[None]], stream: int, _done: asyncio.Task[None]) -> None:
+    answering.pop(stream, None)

@@ -112,7 +112,7 @@ class Fcm:
             await self._token.ready()
         except NoAccessTokenError as error:
             return Answer(AttemptOutcome.TEMPORARY_FAILURE, detail=str(error))
-        access_token = self._token.credentials.token
+        access_token = self._token.value
         try:
             response = await self._client.send(message, dry_run=dry_run)
         except ValueError as error:

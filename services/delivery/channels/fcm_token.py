@@ -37,13 +37,14 @@ _WAIT_S = 8.0
 """How long a push waits for a token; less than a call to FCM may take, so that it is known that nothing was sent."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class NoAccessTokenError(Exception):
     """There is no access token: Google refuses it or is out of reach. The message has Google's words."""
 
 
-class HandedCredentials(Credentials):  # type: ignore[misc] # google-auth has no types for it
+class HandedCredentials(Credentials):
     """Holds the token that others fetch: no call of its own, on whatever loop the library is."""
 
     def refresh(self, request: object) -> None:
@@ -59,8 +60,9 @@ class FcmToken:
     """
 
     def __init__(self, key: Mapping[str, str], *, now: Clock) -> None:
-        self.credentials = HandedCredentials()
-        self._account = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE])
+        self.credentials = HandedCredentials()  # type: ignore[no-untyped-call] # google-auth types only some of it
+        made = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE])  # type: ignore[no-untyped-call] # as above
+        self._account: service_account.Credentials = made
         self._now = now
         self._expire_time = _EPOCH
         self._tasks = asyncio.TaskGroup()
@@ -100,9 +102,14 @@ class FcmToken:
         if problem:
             raise NoAccessTokenError(f"Google gave no access token: {problem}")
 
+    @property
+    def value(self) -> str:
+        """The token that pushes are sent with now; only after `ready`."""
+        return str(self.credentials.token)
+
     def refuse(self, token: str) -> None:
         """Notes that FCM does not take a token, so that the next push gets another one."""
-        if token == self.credentials.token:
+        if token == self.value:
             self._expire_time = _EPOCH
 
     async def _renew(self) -> str:
@@ -113,7 +120,9 @@ class FcmToken:
             return str(error.args[0]) if error.args else type(error).__name__
         else:
             self.credentials.token = self._account.token
-            self._expire_time = self._account.expiry.replace(tzinfo=UTC)
+            # In UTC, without saying so; None where the token does not end.
+            expiry = self._account.expiry
+            self._expire_time = expiry.replace(tzinfo=UTC) if expiry else _NEVER
             return ""
         finally:
             self._renewing = None
