@@ -93,8 +93,10 @@ class FcmServer:
     answer: Callable[[Pushed], Reply | None] = accepted
     """Answers a push that is authenticated; None: it is never answered."""
 
+    held: frozenset[str] = frozenset()
+    """The devices whose answers wait for `gate`."""
+
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    """Answers wait here."""
 
     keeps: bool = True
     """Whether pushes are kept in `pushed`, or only counted."""
@@ -119,7 +121,6 @@ class FcmServer:
     """How many were ever asked for."""
 
     def __post_init__(self) -> None:
-        self.gate.set()
         self.token_gate.set()
         self.http = Http2Server(self._send)
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -218,5 +219,6 @@ class FcmServer:
             return UNAUTHENTICATED(pushed)
         if path[1] != PROJECT:
             return refused(403, "PERMISSION_DENIED", message="Permission denied on resource project.")(pushed)
-        await self.gate.wait()
+        if pushed.token in self.held:
+            await self.gate.wait()
         return self.answer(pushed)

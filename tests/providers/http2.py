@@ -100,9 +100,9 @@ class Http2Server:
         connection.initiate_connection()
         streams: dict[int, _Stream] = {}
         answering: dict[int, asyncio.Task[None]] = {}
-        # A cut connection is what some tests are about.
-        with contextlib.suppress(ConnectionError):
-            async with asyncio.TaskGroup() as requests:
+        async with asyncio.TaskGroup() as requests:
+            # A cut connection is what some tests are about.
+            with contextlib.suppress(ConnectionError):
                 writer.write(connection.data_to_send())
                 while data := await reader.read(_READ_BYTES):
                     for event in connection.receive_data(data):
@@ -121,8 +121,8 @@ class Http2Server:
                             case ConnectionTerminated():
                                 break
                     writer.write(connection.data_to_send())
-                for task in answering.values():
-                    task.cancel()
+            for task in answering.values():
+                task.cancel()
         self._writers.discard(writer)
         if not self._writers:
             self._idle.set()

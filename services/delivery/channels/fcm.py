@@ -58,8 +58,8 @@ class Fcm:
 
     name = "fcm"
     deadline_s = 15.0
-    # The streams that FCM allows on the one connection.
-    max_in_flight = 100
+    # A connection each; what one process can carry needs no more (see fcm_client).
+    max_in_flight = 20
 
     def __init__(self, settings: FcmSettings, *, now: Clock) -> None:
         self._settings = settings
