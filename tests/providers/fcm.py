@@ -43,7 +43,7 @@ class Pushed:
     @property
     def token(self) -> str:
         """The device that it is for."""
-        return str(self.message.get("token") or self.message["fid"])
+        return str(self.message.get("token") or self.message.get("fid", ""))
 
 
 def accepted(pushed: Pushed) -> Reply:

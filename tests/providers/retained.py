@@ -5,7 +5,12 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PAGE_BYTES = 4096
 
@@ -24,13 +29,23 @@ class Objects:
         gc.collect()
         return cls(Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects()))
 
-    def more_than(self, before: Objects, *, calls: int) -> dict[str, int]:
-        """Gives the types of which more objects were kept than a fiftieth of the calls explains.
-
-        What is kept of each call shows as many times that; pools, caches and timers that come and go do not.
-        """
+    def kept_since(self, before: Objects, *, calls: int) -> dict[str, int]:
+        """Gives the types of which at least one object more is there for every 50 calls that were made between."""
         grown = self.counts - before.counts
-        return {name: count for name, count in grown.items() if count > calls / 50}
+        return {name: count for name, count in grown.items() if count >= calls / 50}
+
+
+def kept_of_each(readings: Sequence[Objects], *, calls: int) -> dict[str, int]:
+    """Gives the types of which something is kept of each call: those that have grown from every reading to the next.
+
+    What a process makes once, when a pool fills or a cache is first used, grows once.
+
+    Args:
+        readings: At least three, after a warm-up.
+        calls: How many calls were made between two of them.
+    """
+    kept = [after.kept_since(before, calls=calls) for before, after in pairwise(readings)]
+    return {name: count for name, count in kept[0].items() if all(name in other for other in kept)}
 
 
 def resident_bytes() -> int:

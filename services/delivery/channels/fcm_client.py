@@ -13,7 +13,7 @@ What the library does not offer, and what is done about it with nothing but its 
   before it has got data as well, or after 10 s lets all of them fail. So each call has a client, and with it a
   connection, to itself; it goes on to the next call once there was an answer.
 - A call that is given up leaves its stream open, as httpx tells the server nothing. So its client is not used again.
-- The connection remembers each stream that it has closed, 65,536 of them. So a client is replaced after 2,000 calls.
+- The connection remembers each stream that it has closed, 65,536 of them. So a client is replaced after ``max_calls``.
 - It knows one host. Where a network lets nobody out directly, ``connect_to`` leads the connections to a relay, by the
   loop's own `getaddrinfo` and `create_connection`; TLS is still with that host, so the relay must pass it through.
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
 HOST = "fcm.googleapis.com"
-_MAX_CALLS = 2_000
 _NO_PROXY = "no_proxy"
 
 
@@ -54,12 +53,22 @@ class FcmClient:
         credentials: Hold the access token.
         timeout_s: How long connecting, writing and the answer may take, each.
         connect_to: host:port of what passes on to FCM; empty: FCM itself.
+        max_calls: After how many calls a client is replaced.
     """
 
-    def __init__(self, project_id: str, credentials: Credentials, *, timeout_s: float, connect_to: str = "") -> None:
+    def __init__(
+        self,
+        project_id: str,
+        credentials: Credentials,
+        *,
+        timeout_s: float,
+        connect_to: str = "",
+        max_calls: int = 2_000,
+    ) -> None:
         self._options = {"projectId": project_id, "httpTimeout": timeout_s}
         self._credentials = credentials
         self._connect_to = connect_to
+        self._max_calls = max_calls
         self._idle: list[_Client] = []
         self._used_up: list[_Client] = []
         self._wake = asyncio.Event()
@@ -154,13 +163,13 @@ class FcmClient:
             # Nothing is in it yet that a running loop could not close.
             firebase_admin.delete_app(app)
             raise
-        return _Client(app)
+        return _Client(app, self._max_calls)
 
 
 @dataclass(slots=True)
 class _Client:
     app: firebase_admin.App
-    calls_left: int = _MAX_CALLS
+    calls_left: int
 
 
 def _delete(clients: list[_Client]) -> None:

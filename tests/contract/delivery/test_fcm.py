@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import firebase_admin
 import pytest
 import pytest_asyncio
+from firebase_admin import messaging
 from google.protobuf.duration_pb2 import Duration
 
 from carillon.v1 import (
@@ -25,6 +26,8 @@ from carillon.v1 import (
 )
 from services.delivery.app import open_providers
 from services.delivery.channels.fcm import Fcm
+from services.delivery.channels.fcm_client import FcmClient
+from services.delivery.channels.fcm_token import HandedCredentials
 from services.delivery.model import Answer, Outgoing, ProviderCheckError
 from services.delivery.providers import Providers
 from services.delivery.settings import FcmSettings
@@ -456,6 +459,21 @@ async def test_many_at_once_share_one_thread_and_one_token(server: FcmServer, fc
     assert server.token_count == 1
     assert server.http.connection_count <= fcm.max_in_flight
     assert [thread.name for thread in threading.enumerate()].count("fcm") == 1
+
+
+async def test_a_connection_does_not_grow_old(server: FcmServer) -> None:
+    """After so many calls a client is replaced, and what its connection remembers goes with it."""
+    credentials = HandedCredentials()  # type: ignore[no-untyped-call] # google-auth types only some of it
+    credentials.token = "t"
+    server.tokens.append("t")
+    message = messaging.Message(topic="t")
+    server.answer = accepted
+    client = FcmClient(PROJECT, credentials, timeout_s=10, connect_to=server.address, max_calls=3)
+    async with client:
+        responses = [await client.send(message) for _ in range(7)]
+
+    assert all(response.success for response in responses)
+    assert server.http.connection_count == 3
 
 
 async def test_a_slow_answer_holds_up_no_other(server: FcmServer, fcm: Fcm) -> None:
