@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from services.delivery.model import Provider, Target
 
 PUSHES = 100_000
-WARM_UP = 5_000
+WARM_UP = 10_000
 """Of each service: pools have filled by then, and clients were replaced."""
 
 TURN = 1_000

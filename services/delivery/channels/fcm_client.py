@@ -63,7 +63,7 @@ class FcmClient:
         *,
         timeout_s: float,
         connect_to: str = "",
-        max_calls: int = 2_000,
+        max_calls: int = 500,
     ) -> None:
         self._options = {"projectId": project_id, "httpTimeout": timeout_s}
         self._credentials = credentials

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import firebase_admin
 import pytest
 import pytest_asyncio
 from firebase_admin import messaging
@@ -699,21 +698,17 @@ async def test_a_file_that_is_no_key_is_said_at_the_start(tmp_path: Path, text: 
 
 
 async def test_closing_leaves_nothing(server: FcmServer, tmp_path: Path) -> None:
-    """Connection, thread and the library's App end with the block, in mid-call too."""
-    server.answer = lambda _: None
-    threads = threading.active_count()
+    """Connections and the thread end with the block, those at rest and those in mid-call."""
+    server.held = frozenset({PHONE})
     async with open_fcm(server, tmp_path) as fcm:
-        call = asyncio.create_task(fcm.deliver(outgoing()))
-        await server.arrived.acquire()
-        assert server.http.open_count == 1
-        call.cancel()
+        calls = [asyncio.create_task(fcm.deliver(outgoing(PHONE))) for _ in range(2)]
+        await fcm.deliver(outgoing(TABLET))
+        assert server.http.open_count == 3
     await server.http.all_closed()
+    server.gate.set()
 
-    assert [thread.name for thread in threading.enumerate() if thread.name == "fcm"] == []
-    # What asyncio keeps to run blocking calls stays.
-    assert threading.active_count() <= threads + 2
-    with pytest.raises(ValueError, match="does not exist"):
-        firebase_admin.get_app()
+    assert "fcm" not in {thread.name for thread in threading.enumerate()}
+    assert all(isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*calls, return_exceptions=True))
 
 
 async def test_the_settings_choose_it(server: FcmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
