@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from services.app import Stores
 from services.delivery.channels.fcm import Fcm
+from services.delivery.channels.smtp import Smtp
+from services.delivery.links import Links
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import Worker
 from services.kernel import clock
 from services.kernel.errors import Unavailable
+from services.kernel.links import LinkTokens
 from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
 
@@ -30,18 +33,26 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_providers(settings: WorkerSettings, *, fallback: Provider | None = None) -> AsyncIterator[Providers]:
-    """Gives the providers that are configured, on connections that end with the block."""
+async def open_providers(
+    settings: WorkerSettings, *, master_key: bytes, fallback: Provider | None = None
+) -> AsyncIterator[Providers]:
+    """Gives the providers that are configured, on connections that end with the block.
+
+    Args:
+        settings: The worker's settings.
+        master_key: What the tokens in the addresses of mails and callbacks are sealed under.
+        fallback: Carries what no provider does.
+    """
+    links = Links(settings.public_url, LinkTokens(master_key))
     async with AsyncExitStack() as entered:
-        fcm = None
-        if settings.fcm:
-            fcm = await entered.enter_async_context(Fcm(settings.fcm, now=clock.utc_now))
+        smtp = settings.smtp and Smtp(settings.smtp, now=clock.utc_now, unsubscribe_url=links.unsubscribe_url)
+        fcm = settings.fcm and Fcm(settings.fcm, now=clock.utc_now)
         yield Providers(
-            email=None,
+            email=await entered.enter_async_context(smtp) if smtp else None,
             sms=None,
             call=None,
             apns=None,
-            fcm=fcm,
+            fcm=await entered.enter_async_context(fcm) if fcm else None,
             web_push=None,
             fallback=fallback,
         )

@@ -44,7 +44,7 @@ SINGLE, BULK = 0, 1
 MAX_MESSAGES = 500
 """How many messages a worker has at once; of the bulk lane at most half of them, so that a single one finds room."""
 
-POLL_S = 0.1
+POLL_S = 0.08
 _RENEW_S = LEASE_S / 4
 # What is left of a lease after a call's deadline: enough to write what became of it.
 _MARGIN_S = 10.0

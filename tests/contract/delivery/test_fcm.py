@@ -49,6 +49,7 @@ from tests.contract.delivery.world import (
     until_final,
 )
 from tests.contract.services.requests import definition, send_request
+from tests.contract.services.world import MASTER_KEY
 from tests.providers.authority import Authority
 from tests.providers.fcm import (
     INVALID_TOKEN,
@@ -713,12 +714,12 @@ async def test_closing_leaves_nothing(server: FcmServer, tmp_path: Path) -> None
 
 async def test_the_settings_choose_it(server: FcmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two settings make a worker that carries pushes; without them it has no FCM."""
-    async with open_providers(WorkerSettings()) as providers:
+    async with open_providers(WorkerSettings(), master_key=MASTER_KEY) as providers:
         assert providers.fcm is None
     monkeypatch.setenv("CARILLON_FCM__CREDENTIALS_FILE", str(server.write_key(tmp_path)))
     monkeypatch.setenv("CARILLON_FCM__CONNECT_TO", server.address)
 
-    async with open_providers(WorkerSettings()) as providers:
+    async with open_providers(WorkerSettings(), master_key=MASTER_KEY) as providers:
         assert providers.fcm
         answer = await providers.fcm.deliver(outgoing())
 

@@ -13,6 +13,7 @@ from services.delivery.model import Answer
 from services.delivery.providers import Providers
 from services.delivery.worker import MAX_MESSAGES
 from services.kernel.clock import utc_now
+from services.kernel.mongo import open_client
 from services.messages.model import AttemptOutcome
 from services.users.model import PushToken
 from tests.contract.delivery.world import (
@@ -30,9 +31,10 @@ from tests.contract.delivery.world import (
     until_final,
 )
 from tests.contract.services.requests import send_request
+from tests.failpoints import failing_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from services.delivery.model import Outgoing
     from tests.contract.services.world import Tenant, World
@@ -312,11 +314,46 @@ async def test_nothing_is_sent_of_what_was_taken_back(
         assert (state_of(delivery), outcomes_of(delivery)) == ("CANCELLED", [])
 
 
-async def until_leased(world: World, tracking_id: str) -> None:
-    """Waits until a worker has a message."""
-    query = {"_id.m": tracking_id, "lease.token": {"$exists": True}}
-    while not await world.database.messages.count_documents(query):  # noqa: ASYNC110 # MongoDB has no event for us
+async def test_an_outage_between_call_and_write(tenant: Tenant, mongodb_uri: str) -> None:
+    """What a provider has taken while MongoDB is away is written once it is back: nothing is sent a second time."""
+    post = Post()
+    post.gate.clear()
+    async with open_client(mongodb_uri, app_name="aside") as aside, run_workers(mongodb_uri, everything(post)):
+        [sent] = await tenant.send(mail())
+        await post.called.acquire()
+        # Each write is tried twice by the driver, so the worker itself meets two failures.
+        async with failing_commands(aside, "carillon worker", "update", times=5, closeConnection=True):
+            post.gate.set()
+            delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"])
+    assert len(post.calls) == 1
+
+
+async def test_an_outage_before_a_claim(tenant: Tenant, mongodb_uri: str) -> None:
+    """A worker that cannot read what is due goes on once it can."""
+    async with (
+        open_client(mongodb_uri, app_name="aside") as aside,
+        run_workers(mongodb_uri, everything(Post())),
+        failing_commands(aside, "carillon worker", "find", times=6, closeConnection=True),
+    ):
+        [sent] = await tenant.send(mail())
+        delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"])
+
+
+async def until_leased(world: World, *tracking_ids: str, count: int = 1) -> None:
+    """Waits until workers have so many messages: any, or those that are named."""
+    query = {"_id.m": {"$in": tracking_ids}} if tracking_ids else {}
+    while await count_leased(world, query) < count:  # noqa: ASYNC110 # MongoDB has no event for us
         await asyncio.sleep(0.01)
+
+
+async def count_leased(world: World, query: Mapping[str, Any] = {}) -> int:  # it is only read
+    """Counts the messages that workers have."""
+    leased: int = await world.database.messages.count_documents({**query, "lease.token": {"$exists": True}})
+    return leased
 
 
 async def test_a_cancellation_in_mid_call(tenant: Tenant, mongodb_uri: str) -> None:
@@ -478,12 +515,13 @@ async def test_bulk_never_holds_up_single_sends(world: World, tenant: Tenant, mo
     """However much of the bulk lane waits for a provider, a single send is handed to it before that."""
     post = Post(max_in_flight=1)
     post.gate.clear()
-    bulk = [mail(priority=channel_pb2.PRIORITY_LOW) for _ in range(MAX_MESSAGES // 2 + 50)]
+    bulk = [mail(priority=channel_pb2.PRIORITY_LOW) for _ in range(MAX_MESSAGES + 50)]
     await asyncio.gather(*(tenant.send(one) for one in bulk))
     async with run_workers(mongodb_uri, everything(post)):
-        await post.called.acquire()
+        await until_leased(world, count=MAX_MESSAGES // 2)
         [sent] = await tenant.send(mail({"id": "alice", "email": "alice@example.com"}))
         await until_leased(world, sent.tracking_id)
+        assert await count_leased(world) == MAX_MESSAGES // 2 + 1
         post.gate.set()
         await until_final(tenant, sent.tracking_id, EMAIL)
 
