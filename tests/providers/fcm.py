@@ -109,6 +109,9 @@ class FcmServer:
     token_problem: str = ""
     """Why nobody gets an access token, in Google's words."""
 
+    token_body: str = ""
+    """What is answered in a token's place."""
+
     token_lasts_s: int = 3600
     token_gate: asyncio.Event = field(default_factory=asyncio.Event)
     """Calls for a token wait here."""
@@ -171,6 +174,8 @@ class FcmServer:
         self.token_count += 1
         self.token_asked.release()
         await self.token_gate.wait()
+        if self.token_body:
+            return web.Response(text=self.token_body, content_type="application/json")
         form = await request.post()
         problem = self.token_problem or self._problem_of(str(form.get("grant_type")), str(form.get("assertion")))
         if problem:

@@ -118,6 +118,9 @@ class FcmToken:
             await asyncio.to_thread(self._account.refresh, functools.partial(self._request, timeout=_CALL_S))
         except GoogleAuthError as error:
             return str(error.args[0]) if error.args else type(error).__name__
+        except (TypeError, ValueError):
+            # So it ends in google-auth where the answer is a 200 and not what it takes for granted.
+            return "what it answered is none"
         else:
             self.credentials.token = self._account.token
             # In UTC, without saying so; None where the token does not end.

@@ -594,6 +594,18 @@ async def test_an_outage_of_google_s_tokens_is_temporary(
     assert delivery.attempts[0].detail == "Google gave no access token: invalid_grant: Account is disabled."
 
 
+@pytest.mark.parametrize("body", ["<html>", "[]", "null", "{}", '{"access_token": "t", "expires_in": "soon"}'])
+async def test_an_answer_that_is_no_token_is_temporary(server: FcmServer, fcm: Fcm, body: str) -> None:
+    """Whatever stands between here and Google answers 200 to everything: the push is tried again, and then goes."""
+    server.token_body = body
+    answer = await fcm.deliver(outgoing())
+    server.token_body = ""
+
+    assert answer.outcome is AttemptOutcome.TEMPORARY_FAILURE
+    assert answer.detail.startswith("Google gave no access token: ")
+    assert (await fcm.deliver(outgoing())).outcome is AttemptOutcome.ACCEPTED
+
+
 async def test_a_token_is_fetched_once_for_all_who_wait(server: FcmServer, fcm: Fcm) -> None:
     """Pushes that begin while the token is fetched wait for the same call."""
     server.token_gate.clear()
