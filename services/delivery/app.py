@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from services.app import Stores
 from services.delivery.channels.apns import Apns
+from services.delivery.channels.fcm import Fcm
 from services.delivery.channels.smtp import Smtp
 from services.delivery.links import Links
 from services.delivery.outbox import Outbox
@@ -46,12 +47,13 @@ async def open_providers(
     links = Links(settings.public_url, LinkTokens(master_key))
     async with AsyncExitStack() as entered:
         smtp = settings.smtp and Smtp(settings.smtp, now=clock.utc_now, unsubscribe_url=links.unsubscribe_url)
+        fcm = settings.fcm and Fcm(settings.fcm, now=clock.utc_now)
         yield Providers(
             email=await entered.enter_async_context(smtp) if smtp else None,
             sms=None,
             call=None,
             apns=await entered.enter_async_context(Apns(settings.apns)) if settings.apns else None,
-            fcm=None,
+            fcm=await entered.enter_async_context(fcm) if fcm else None,
             web_push=None,
             fallback=fallback,
         )

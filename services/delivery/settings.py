@@ -174,3 +174,9 @@ class FcmSettings(ProviderSettings):
 
     credentials_file: Path
     """The service account's key, as Google gives it: a JSON file."""
+
+    project_id: str = ""
+    """The Firebase project. Empty: the service account's."""
+
+    connect_to: str = Field(default="", pattern=r"^(.+:\d+)?$")
+    """Where connections to FCM go, host:port, in a network that lets nobody out; it must pass TLS on. Empty: to FCM."""
