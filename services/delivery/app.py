@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.app import DEFAULT_DATABASE, Stores
+from services.delivery.channels.twilio import Twilio
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import Worker
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_providers(settings: WorkerSettings, *, fallback: Provider | None = None) -> AsyncIterator[Providers]:
     """Gives the providers that are configured, on connections that end with the block."""
-    async with AsyncExitStack() as entered:  # noqa: F841 # each provider is entered here
+    async with AsyncExitStack() as entered:
+        twilio = await entered.enter_async_context(Twilio(settings.twilio)) if settings.twilio else None
         yield Providers(
             email=None,
-            sms=None,
-            call=None,
+            sms=twilio,
+            call=twilio,
             apns=None,
             fcm=None,
             web_push=None,

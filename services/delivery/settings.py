@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class ProviderSettings(BaseModel):
@@ -37,6 +37,9 @@ class TwilioSettings(ProviderSettings):
 
     from_number: str
     """The number that texts and calls come from, in E.164."""
+
+    api_url: str = Field(default="https://api.twilio.com", pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
+    """Where Twilio's API is: another region's, as https://api.dublin.ie1.twilio.com, or a gateway's."""
 
 
 class ApnsSettings(ProviderSettings):
