@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 MAX_IN_FLIGHT = 50
 _CONNECT_S = 5.0
-_CALL_S = 15.0
 _MAX_VALIDITY_S = 36_000
 
 # What the operator has to mend, not the caller: credentials, the account, the number that texts come from. Messages
@@ -74,6 +73,7 @@ class Twilio:
     Args:
         settings: The account, and where Twilio is.
         status_callback_url: Gives where Twilio reports what became of a text or a call. Empty: nowhere.
+        timeout_s: How long a request may take; short of the deadline, so that its end has a reason.
         now: The clock that tells how long a text is still worth sending.
     """
 
@@ -86,9 +86,11 @@ class Twilio:
         settings: TwilioSettings,
         *,
         status_callback_url: Callable[[Outgoing], str] | None = None,
+        timeout_s: float = 15.0,
         now: Clock = clock.utc_now,
     ) -> None:
         self._settings = settings
+        self._timeout_s = timeout_s
         self._status_callback_url = status_callback_url
         self._now = now
 
@@ -96,7 +98,7 @@ class Twilio:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_IN_FLIGHT),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=_CALL_S, sock_connect=_CONNECT_S),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S),
         )
         settings = self._settings
         self._client = Client(

@@ -162,6 +162,8 @@ async def test_what_twilio_cannot_take_now_is_tried_again(
         (error(403, 0, "Forbidden"), TEMPORARY),
         (error(404, 20404, "The requested resource was not found"), TEMPORARY),
         (error(400, 21212, "The 'From' number is not a valid phone number"), TEMPORARY),
+        (Scripted(429, "busy"), TEMPORARY),
+        (Scripted(408, "slow"), TEMPORARY),
         (Scripted(302, "elsewhere", {"Location": "http://127.0.0.1:9/"}), TEMPORARY),
         (Scripted(502, "<html>Bad gateway</html>"), TEMPORARY),
         (error(400, 21211, "The 'To' number is not a valid phone number"), PERMANENT),
@@ -226,6 +228,15 @@ async def test_a_server_that_is_not_there_is_temporary() -> None:
 
     assert answer.outcome is TEMPORARY
     assert "Cannot connect" in answer.detail
+
+
+async def test_no_answer_is_unknown(server: TwilioServer) -> None:
+    """Of a request that is taken and not answered in time nobody knows what became of it."""
+    server.gate.clear()
+    async with Twilio(server.settings(), timeout_s=0.5) as twilio:
+        answer = await twilio.deliver(outgoing())
+
+    assert (answer.outcome, len(server.taken)) == (UNKNOWN, 1)
 
 
 async def test_connections_are_reused_and_bounded(server: TwilioServer) -> None:
