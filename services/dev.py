@@ -17,6 +17,8 @@ from services import catalogue
 from services.app import Stores, open_storage, run_services
 from services.cli import apply_definitions
 from services.commands.env import new_environment
+from services.delivery.app import open_providers, run_worker
+from services.delivery.channels.console import Console as ConsoleProvider
 from services.kernel.errors import AlreadyExists
 from services.kernel.mongo import open_client
 from services.kernel.server import stop_on_signals
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from services.app import Storage
-    from services.settings import ServicesSettings
+    from services.settings import ServicesSettings, WorkerSettings
 
 CLIENT_ID = "dev"
 CLIENT_SECRET = "dev-secret"
@@ -34,16 +36,23 @@ SAMPLE_USER_ID = "userId_123abc"
 SAMPLE_CATALOGUE = Path(__file__).parent / "sample_catalogue.yaml"
 
 
-async def run_dev(settings: ServicesSettings, console: Console) -> None:
+async def run_dev(settings: ServicesSettings, worker_settings: WorkerSettings, console: Console) -> None:
     """Runs until SIGTERM or SIGINT."""
     stop = stop_on_signals()
-    console.print("carillon: starting MongoDB, services and gateway …")
-    async with open_storage(settings) as storage, asyncio.TaskGroup() as tasks:
+    console.print("carillon: starting MongoDB, services, gateway and worker …")
+    async with (
+        open_storage(settings) as storage,
+        open_providers(worker_settings, fallback=ConsoleProvider(console)) as providers,
+        asyncio.TaskGroup() as tasks,
+    ):
         await _ensure_environment(storage)
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         tasks.create_task(run_services(settings, storage, stop, on_ready=listening.set_result), name="services")
         services_url = f"grpc://127.0.0.1:{await listening}"
         await _apply_samples(storage, services_url)
+        # The services have its port for metrics.
+        quiet = worker_settings.model_copy(update={"metrics_port": None})
+        tasks.create_task(run_worker(quiet, storage, stop, providers=providers), name="worker")
 
         async with grpc.aio.insecure_channel(services_url.removeprefix("grpc://")) as channel:
             await run_gateway(

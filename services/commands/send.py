@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from carillon.v1 import channel_pb2, delivery_pb2, sender_pb2, sender_pb2_grpc, user_pb2
-from services.commands.calls import CommandError, backend, call, console, printable
+from services.commands.calls import CommandError, backend, call, console
 from services.kernel.process import read_settings
+from services.kernel.terminal import printable
 from services.settings import ClientSettings
 
 if TYPE_CHECKING:

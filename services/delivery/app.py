@@ -9,7 +9,7 @@ import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from services.app import DEFAULT_DATABASE, Stores
+from services.app import Stores
 from services.delivery.channels.twilio import Twilio
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
@@ -67,7 +67,7 @@ async def run_worker(
     async with open_client(storage.mongodb_uri, app_name="carillon worker") as client:
         stores = Stores(client, storage.secret_box)
         outbox = Outbox(
-            client.get_default_database(DEFAULT_DATABASE),
+            stores.database,
             owner=f"{socket.gethostname()}/{os.getpid()}",
             new_id=clock.new_id,
             now=now,
@@ -82,7 +82,7 @@ async def run_worker(
         metrics = serve_metrics(settings.host, settings.metrics_port)
         async with stores, outbox, metrics, asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(stores.catalogue.run(), name="catalogue")
-            preparing = tasks.create_task(_prepare(client, stores, outbox), name="storage")
+            preparing = tasks.create_task(_prepare(client, stores), name="storage")
             stopped = tasks.create_task(stop.wait(), name="stop")
             await asyncio.wait((preparing, stopped), return_when=asyncio.FIRST_COMPLETED)
             if preparing.done():
@@ -92,10 +92,9 @@ async def run_worker(
                 task.cancel()
 
 
-async def _prepare(client: Client, stores: Stores, outbox: Outbox) -> None:
+async def _prepare(client: Client, stores: Stores) -> None:
     while True:
         await wait_until_reachable(client)
         with contextlib.suppress(Unavailable), translate_errors():
             await stores.ensure_indexes()
-            await outbox.ensure_indexes()
             return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.delivery.payloads import too_large
 from services.kernel.vocabulary import Channel
-from services.messages.model import Delivery, DeliveryState, InboxItem, Message, SendWarning, WarningCode
+from services.messages.model import Delivery, DeliveryState, InboxItem, Message, SendWarning, SkipReason, WarningCode
 from services.sender.plan import SkippedChannel
 from services.sender.render import RenderError, render, template_values, used_roots
 from services.users.model import merged
@@ -85,6 +86,8 @@ def _deliver(planned: PlannedChannel | SkippedChannel, send: Send, values: Mappi
         content = render(planned.template.content, values, send.replace)
     except RenderError as error:
         return Delivery(channel, DeliveryState.SKIPPED, error.reason, error.detail)
+    if problem := too_large(content, send.options, send.notification_id):
+        return Delivery(channel, DeliveryState.SKIPPED, SkipReason.CONTENT_TOO_LARGE, problem)
     # The item is in the inbox as soon as the message is stored; everything else waits for its provider.
     state = DeliveryState.DELIVERED if channel is Channel.INAPP_WEB else DeliveryState.PENDING
     return Delivery(channel, state, content=content, address=planned.address)

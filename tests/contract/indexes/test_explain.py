@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from services.app import Stores
+from services.delivery.outbox import Outbox
 from services.inbox.marks import MarkStore
 from services.inbox.store import InboxStore
 from services.kernel.crypto import SecretBox
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-STORES = {"messages": MessageStore, "expiry": Expiry, "log": MessageLog, "inbox": InboxStore, "marks": MarkStore}
+STORES = {
+    "messages": MessageStore,
+    "expiry": Expiry,
+    "log": MessageLog,
+    "inbox": InboxStore,
+    "marks": MarkStore,
+    "outbox": Outbox,
+}
 # These query nothing by themselves.
 NO_QUERY = {"ensure_indexes", "insert", "run"}
 
