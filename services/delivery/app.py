@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.app import Stores
+from services.delivery.attachments import Attachments
 from services.delivery.channels.twilio import Twilio
+from services.delivery.fetching import Fetcher
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import Worker
@@ -21,6 +23,8 @@ from services.kernel.mongo import open_client, translate_errors, wait_until_reac
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from aiohttp.abc import AbstractResolver
 
     from services.app import Storage
     from services.delivery.model import Provider
@@ -53,6 +57,7 @@ async def run_worker(
     providers: Providers,
     on_ready: Callable[[], None] = lambda: None,
     now: Clock | None = None,
+    resolver: AbstractResolver | None = None,
 ) -> None:
     """Delivers what is due until ``stop`` is set, then lets calls end that are under way.
 
@@ -63,6 +68,7 @@ async def run_worker(
         providers: Who carries what.
         on_ready: Called once MongoDB has answered and the worker looks for what is due.
         now: The clock of everything. Absent: the primary's for what is due, this machine's for attempts.
+        resolver: What resolves the hosts of attachments. Absent: the system.
     """
     async with open_client(storage.mongodb_uri, app_name="carillon worker") as client:
         stores = Stores(client, storage.secret_box)
@@ -72,22 +78,27 @@ async def run_worker(
             new_id=clock.new_id,
             now=now,
         )
+        fetcher = Fetcher(private_networks=settings.private_networks, resolver=resolver)
+        attachments = Attachments(stores.files, stores.messages, fetcher, clock=now or clock.utc_now)
         worker = Worker(
             outbox=outbox,
             users=stores.users,
             catalogue=stores.catalogue,
             providers=providers,
+            attachments=attachments,
             clock=now or clock.utc_now,
         )
         metrics = serve_metrics(settings.host, settings.metrics_port)
-        async with stores, outbox, metrics, asyncio.TaskGroup() as tasks:
+        async with stores, outbox, fetcher, metrics, asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(stores.catalogue.run(), name="catalogue")
             preparing = tasks.create_task(_prepare(client, stores), name="storage")
             stopped = tasks.create_task(stop.wait(), name="stop")
             await asyncio.wait((preparing, stopped), return_when=asyncio.FIRST_COMPLETED)
             if preparing.done():
                 on_ready()
+                sweeping = tasks.create_task(attachments.run(), name="attachments")
                 await worker.run(stop)
+                sweeping.cancel()
             for task in (polling, preparing, stopped):
                 task.cancel()
 

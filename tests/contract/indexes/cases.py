@@ -348,6 +348,16 @@ CASES = [
         "_id_",
         docs=2,
     ),
+    _case(
+        "files: which are needed",
+        "messages.find_needing_files",
+        lambda stores, all_: stores.messages.find_needing_files(
+            [(CLIENT, USER, all_.id(1 + i * all_.users)) for i in range(10)]
+        ),
+        "_id_",
+        docs=10,
+        keys=20,
+    ),
     _claim("claim", _nothing, docs=0),
     _claim("renew", lambda outbox, leased: outbox.renew(leased), docs=20),
     _claim("standing", lambda outbox, leased: outbox.standing(leased[0]), docs=1),
