@@ -99,7 +99,10 @@ def worker() -> None:
 
     async def run_until_stopped() -> None:
         stop = stop_on_signals()
-        async with open_storage(settings) as storage, open_providers(settings) as providers:
+        async with (
+            open_storage(settings) as storage,
+            open_providers(settings, master_key=storage.master_key) as providers,
+        ):
             await run_worker(
                 settings,
                 storage,

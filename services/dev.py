@@ -40,22 +40,15 @@ async def run_dev(settings: ServicesSettings, worker_settings: WorkerSettings, c
     """Runs until SIGTERM or SIGINT."""
     stop = stop_on_signals()
     console.print("carillon: starting MongoDB, services, gateway and worker …")
-    async with (
-        open_storage(settings) as storage,
-        open_providers(worker_settings, fallback=ConsoleProvider(console)) as providers,
-        asyncio.TaskGroup() as tasks,
-    ):
+    async with open_storage(settings) as storage, asyncio.TaskGroup() as tasks:
         await _ensure_environment(storage)
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         tasks.create_task(run_services(settings, storage, stop, on_ready=listening.set_result), name="services")
         services_url = f"grpc://127.0.0.1:{await listening}"
         await _apply_samples(storage, services_url)
-        # The services have its port for metrics.
-        quiet = worker_settings.model_copy(update={"metrics_port": None})
-        tasks.create_task(run_worker(quiet, storage, stop, providers=providers), name="worker")
-
         async with grpc.aio.insecure_channel(services_url.removeprefix("grpc://")) as channel:
-            await run_gateway(
+            ready: asyncio.Future[Gateway] = asyncio.get_running_loop().create_future()
+            serving = run_gateway(
                 GatewaySettings(
                     mongodb_uri=SecretStr(storage.mongodb_uri),
                     master_key=SecretStr(base64.b64encode(storage.master_key).decode()),
@@ -63,8 +56,17 @@ async def run_dev(settings: ServicesSettings, worker_settings: WorkerSettings, c
                 ),
                 stop,
                 dev=DevAccess(CLIENT_ID, CLIENT_SECRET, channel),
-                on_ready=lambda gateway: _print_addresses(console, services_url, storage, gateway),
+                on_ready=ready.set_result,
             )
+            gateway_task = tasks.create_task(serving, name="gateway")
+            gateway = await ready
+            # The services have its port for metrics. The links of mails lead to the gateway, wherever it listens.
+            own = worker_settings.model_copy(update={"metrics_port": None, "public_url": gateway.public_url})
+            fallback = ConsoleProvider(console)
+            async with open_providers(own, master_key=storage.master_key, fallback=fallback) as providers:
+                _print_addresses(console, services_url, storage, gateway)
+                await run_worker(own, storage, stop, providers=providers)
+            await gateway_task
 
 
 async def _ensure_environment(storage: Storage) -> None:

@@ -66,7 +66,8 @@ def doctor() -> None:
 
 async def examine(settings: WorkerSettings) -> list[Finding]:
     """Looks at everything at the same time."""
-    async with open_providers(settings) as providers:
+    # Nothing is sent, so nothing is sealed under the key.
+    async with open_providers(settings, master_key=bytes(32)) as providers:
         checks = [_provider(name, provider) for name, provider in providers.named.items()]
         found = await asyncio.gather(_storage(settings), *checks)
     return [finding for findings in found for finding in findings] + [_public_url(settings)]

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 from services.app import Stores
 from services.delivery.attachments import Attachments
+from services.delivery.channels.smtp import Smtp
 from services.delivery.channels.twilio import Twilio
 from services.delivery.fetching import Fetcher
+from services.delivery.links import Links
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import Worker
 from services.kernel import clock
 from services.kernel.errors import Unavailable
+from services.kernel.links import LinkTokens
 from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
 
@@ -34,12 +37,24 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_providers(settings: WorkerSettings, *, fallback: Provider | None = None) -> AsyncIterator[Providers]:
-    """Gives the providers that are configured, on connections that end with the block."""
+async def open_providers(
+    settings: WorkerSettings, *, master_key: bytes, fallback: Provider | None = None
+) -> AsyncIterator[Providers]:
+    """Gives the providers that are configured, on connections that end with the block.
+
+    Args:
+        settings: The worker's settings.
+        master_key: What the tokens in the addresses of mails and callbacks are sealed under.
+        fallback: Carries what no provider does.
+    """
+    links = Links(settings.public_url, LinkTokens(master_key))
     async with AsyncExitStack() as entered:
-        twilio = await entered.enter_async_context(Twilio(settings.twilio)) if settings.twilio else None
+        smtp = settings.smtp and Smtp(settings.smtp, now=clock.utc_now, unsubscribe_url=links.unsubscribe_url)
+        twilio = settings.twilio and Twilio(settings.twilio, report_url=links.report_url)
+        if twilio:
+            await entered.enter_async_context(twilio)
         yield Providers(
-            email=None,
+            email=await entered.enter_async_context(smtp) if smtp else None,
             sms=twilio,
             call=twilio,
             apns=None,

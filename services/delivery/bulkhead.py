@@ -38,7 +38,7 @@ class Bulkhead:
             self._let_in()
 
     async def _acquire(self, lane: int) -> None:
-        if self._free and not self._waiting:
+        if self._free:
             self._free -= 1
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()

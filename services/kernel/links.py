@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import astuple, dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.kernel.encoding import decode_base64
 from services.kernel.vocabulary import Channel
+
+PUBLIC_URL = r"^(https?://[^/?#]+(/[^?#]*)?)?$"
+"""What links begin with: where the gateway's HTTP side is for the world. Empty: nobody has said it."""
 
 MAX_TOKEN_LENGTH = 1024
 """More than the longest ids make: no longer text is looked into."""
@@ -51,9 +54,9 @@ class ReportLink:
 
 
 Link = UnsubscribeLink | ReportLink
-L = TypeVar("L", UnsubscribeLink, ReportLink)
+L = TypeVar("L", bound=Link)
 
-_SCOPES: dict[type[Link], bytes] = {UnsubscribeLink: b"unsubscribe", ReportLink: b"report"}
+_SCOPES: dict[type, bytes] = {UnsubscribeLink: b"unsubscribe", ReportLink: b"report"}
 
 
 class LinkTokens:
@@ -78,6 +81,7 @@ class LinkTokens:
         except (InvalidTag, ValueError):
             return None
         *ids, channel = opened.decode().split("\0")
-        link = kind(*ids, Channel(channel))
+        values: list[Any] = [*ids, Channel(channel)]
+        link = kind(*values)
         # As text: base64 has more than one way to write the same bytes, and a token only one.
         return link if token == self.write(link) else None

@@ -72,7 +72,7 @@ class Twilio:
 
     Args:
         settings: The account, and where Twilio is.
-        status_callback_url: Gives where Twilio reports what became of a text or a call. Empty: nowhere.
+        report_url: Gives where Twilio reports what became of a text or a call, or None for nowhere.
         timeout_s: How long a request may take; short of the deadline, so that its end has a reason.
         now: The clock that tells how long a text is still worth sending.
     """
@@ -85,13 +85,13 @@ class Twilio:
         self,
         settings: TwilioSettings,
         *,
-        status_callback_url: Callable[[Outgoing], str] | None = None,
+        report_url: Callable[[Outgoing], str | None] = lambda _: None,
         timeout_s: float = 15.0,
         now: Clock = clock.utc_now,
     ) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
-        self._status_callback_url = status_callback_url
+        self._report_url = report_url
         self._now = now
 
     async def __aenter__(self) -> Self:
@@ -149,7 +149,7 @@ class Twilio:
 
     async def _text(self, outgoing: Outgoing) -> Any:
         options: dict[str, Any] = {}
-        if callback := self._callback(outgoing):
+        if callback := self._report_url(outgoing):
             options["status_callback"] = callback
         left_s = int((outgoing.expire_time - self._now()).total_seconds())
         if left_s < _MAX_VALIDITY_S:
@@ -163,7 +163,7 @@ class Twilio:
 
     async def _call(self, outgoing: Outgoing) -> Any:
         options: dict[str, Any] = {}
-        if callback := self._callback(outgoing):
+        if callback := self._report_url(outgoing):
             options = {"status_callback": callback, "status_callback_event": ["completed"]}
         return await self._client.calls.create_async(
             to=str(outgoing.target),
@@ -171,9 +171,6 @@ class Twilio:
             twiml=spoken(outgoing.content.texts["text"]),
             **options,
         )
-
-    def _callback(self, outgoing: Outgoing) -> str:
-        return self._status_callback_url(outgoing) if self._status_callback_url else ""
 
 
 def spoken(text: str) -> str:

@@ -25,6 +25,7 @@ from services.settings import WorkerSettings
 from tests.contract.delivery.world import outcomes_of, run_workers, state_of, until_final
 from tests.contract.services.requests import CALL, SMS, definition, outcomes, send_request, sms
 from tests.contract.services.test_users import identify
+from tests.contract.services.world import MASTER_KEY
 from tests.providers.twilio import AUTH_TOKEN, FROM_NUMBER, Scripted, TwilioServer, error, run_twilio
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ async def delivered(server: TwilioServer, *scripted: Scripted, **settings: Any) 
 
 async def test_a_text_and_a_call_arrive(tenant: Tenant, mongodb_uri: str, server: TwilioServer) -> None:
     """A send reaches Twilio as a message and as a call that speaks; both are sent, with Twilio's ids in the log."""
+    settings = WorkerSettings(twilio=server.settings(), public_url="https://c.test")
     async with (
-        open_providers(WorkerSettings(twilio=server.settings())) as providers,
+        open_providers(settings, master_key=MASTER_KEY) as providers,
         run_workers(mongodb_uri, providers),
     ):
         await tenant.put(definition("loud", sms("{{ item }} is here"), call("{{ item }} & more"), channels=[SMS, CALL]))
@@ -86,11 +88,13 @@ async def test_a_text_and_a_call_arrive(tenant: Tenant, mongodb_uri: str, server
 
     assert {state_of(texted), state_of(called)} == {"SENT"}
     forms = dict(server.taken)
+    callbacks = [forms[name].pop("StatusCallback") for name in ("Messages", "Calls")]
+    assert all(callback[0].startswith("https://c.test/callbacks/twilio/") for callback in callbacks)
     assert forms["Messages"] == {"To": [NUMBER], "From": [FROM_NUMBER], "Body": ["<&> is here"]}
     assert (forms["Calls"]["To"], forms["Calls"]["From"]) == ([NUMBER], [FROM_NUMBER])
     [twiml] = forms["Calls"]["Twiml"]
     assert ElementTree.fromstring(twiml).findtext("Say") == "<&> & more"
-    assert set(forms["Calls"]) == {"To", "From", "Twiml"}
+    assert set(forms["Calls"]) == {"To", "From", "Twiml", "StatusCallbackEvent"}
     assert [texted.attempts[0].provider_id[:2], called.attempts[0].provider_id[:2]] == ["SM", "CA"]
     assert {one.attempts[0].provider for one in (texted, called)} == {"twilio"}
 
@@ -100,7 +104,7 @@ async def test_a_number_arrives_in_e164(tenant: Tenant, mongodb_uri: str, server
     """Numbers as people write them reach Twilio in E.164, of a send and of a profile."""
     await identify(tenant, id="known", number=number)
     async with (
-        open_providers(WorkerSettings(twilio=server.settings())) as providers,
+        open_providers(WorkerSettings(twilio=server.settings()), master_key=MASTER_KEY) as providers,
         run_workers(mongodb_uri, providers),
     ):
         sent = await tenant.send(
@@ -118,7 +122,7 @@ async def test_more_than_800_characters_are_skipped(tenant: Tenant, mongodb_uri:
     await tenant.put(definition("long", sms("{{ a }}"), call("{{ a }}"), channels=[SMS, CALL]))
     user = {"id": "u", "number": NUMBER}
     async with (
-        open_providers(WorkerSettings(twilio=server.settings())) as providers,
+        open_providers(WorkerSettings(twilio=server.settings()), master_key=MASTER_KEY) as providers,
         run_workers(mongodb_uri, providers),
     ):
         fits, too_long = await tenant.send(
@@ -139,7 +143,7 @@ async def test_what_twilio_cannot_take_now_is_tried_again(
     """A 429 and a lost answer are followed by another attempt, and the log tells of each."""
     server.script.extend([error(429, 20429, "Too Many Requests", Retry_After="0"), Scripted(is_lost=True)])
     async with (
-        open_providers(WorkerSettings(twilio=server.settings())) as providers,
+        open_providers(WorkerSettings(twilio=server.settings()), master_key=MASTER_KEY) as providers,
         run_workers(mongodb_uri, providers),
     ):
         [sent] = await tenant.send(send_request(user={"id": "u", "number": NUMBER}, force_channels=[SMS]))
@@ -273,8 +277,8 @@ async def test_a_cancelled_call_leaves_nothing_open(server: TwilioServer) -> Non
 
 async def test_reports_go_where_they_are_wanted(server: TwilioServer) -> None:
     """A status callback is asked for of a text and of the end of a call; none where there is no URL."""
-    urls = iter(["https://c.test/text?a=1&b=2", "https://c.test/call", ""])
-    async with Twilio(server.settings(), status_callback_url=lambda _: next(urls)) as twilio:
+    urls = iter(["https://c.test/text?a=1&b=2", "https://c.test/call", None])
+    async with Twilio(server.settings(), report_url=lambda _: next(urls)) as twilio:
         for channel in (Channel.SMS, Channel.CALL, Channel.SMS):
             await twilio.deliver(outgoing(channel))
 

@@ -34,7 +34,7 @@ from tests.contract.services.requests import send_request
 from tests.failpoints import failing_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from services.delivery.model import Outgoing
     from tests.contract.services.world import Tenant, World
@@ -343,11 +343,17 @@ async def test_an_outage_before_a_claim(tenant: Tenant, mongodb_uri: str) -> Non
     assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"])
 
 
-async def until_leased(world: World, tracking_id: str) -> None:
-    """Waits until a worker has a message."""
-    query = {"_id.m": tracking_id, "lease.token": {"$exists": True}}
-    while not await world.database.messages.count_documents(query):  # noqa: ASYNC110 # MongoDB has no event for us
+async def until_leased(world: World, *tracking_ids: str, count: int = 1) -> None:
+    """Waits until workers have so many messages: any, or those that are named."""
+    query = {"_id.m": {"$in": tracking_ids}} if tracking_ids else {}
+    while await count_leased(world, query) < count:  # noqa: ASYNC110 # MongoDB has no event for us
         await asyncio.sleep(0.01)
+
+
+async def count_leased(world: World, query: Mapping[str, Any] = {}) -> int:  # it is only read
+    """Counts the messages that workers have."""
+    leased: int = await world.database.messages.count_documents({**query, "lease.token": {"$exists": True}})
+    return leased
 
 
 async def test_a_cancellation_in_mid_call(tenant: Tenant, mongodb_uri: str) -> None:
@@ -509,12 +515,13 @@ async def test_bulk_never_holds_up_single_sends(world: World, tenant: Tenant, mo
     """However much of the bulk lane waits for a provider, a single send is handed to it before that."""
     post = Post(max_in_flight=1)
     post.gate.clear()
-    bulk = [mail(priority=channel_pb2.PRIORITY_LOW) for _ in range(MAX_MESSAGES // 2 + 50)]
+    bulk = [mail(priority=channel_pb2.PRIORITY_LOW) for _ in range(MAX_MESSAGES + 50)]
     await asyncio.gather(*(tenant.send(one) for one in bulk))
     async with run_workers(mongodb_uri, everything(post)):
-        await post.called.acquire()
+        await until_leased(world, count=MAX_MESSAGES // 2)
         [sent] = await tenant.send(mail({"id": "alice", "email": "alice@example.com"}))
         await until_leased(world, sent.tracking_id)
+        assert await count_leased(world) == MAX_MESSAGES // 2 + 1
         post.gate.set()
         await until_final(tenant, sent.tracking_id, EMAIL)
 

@@ -39,7 +39,7 @@ def test_the_healthcheck_of_the_services_is_a_command_of_ours() -> None:
 @pytest.mark.parametrize(("name", "settings"), SETTINGS.items())
 def test_every_variable_is_a_setting(name: str, settings: type[BaseSettings]) -> None:
     """A container gets no variable that its process does not read."""
-    known = {f"CARILLON_{field.upper()}" for field in settings.model_fields}
+    known = {field.validation_alias or f"CARILLON_{name.upper()}" for name, field in settings.model_fields.items()}
 
     assert set(CONTAINERS[name]["environment"]) <= known
 

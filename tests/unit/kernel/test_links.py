@@ -85,3 +85,4 @@ def test_a_long_text_is_not_looked_into() -> None:
     """What is longer than any token is none at once, also where its beginning is one."""
     assert TOKENS.read(TOKENS.write(UNSUBSCRIBE) + "=" * MAX_TOKEN_LENGTH, UnsubscribeLink) is None
     assert TOKENS.read("A" * 10_000_000, UnsubscribeLink) is None
+    assert TOKENS.read(TOKENS.write(ReportLink("dev", "u" * MAX_TOKEN_LENGTH, "t", Channel.SMS)), ReportLink) is None

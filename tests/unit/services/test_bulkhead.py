@@ -55,16 +55,24 @@ async def test_a_place_is_not_lost_by_a_cancellation() -> None:
         async with bulkhead.enter(0):
             await gate.wait()
 
-    inside, waiting, let_in, last = (asyncio.create_task(call()) for _ in range(4))
+    async def leave() -> None:
+        async with bulkhead.enter(0):
+            await gate.wait()
+        # Out, and the next is let in; it is cancelled before it gets to know.
+        let_in.cancel()
+
+    async def fail() -> None:
+        async with bulkhead.enter(0):
+            raise ZeroDivisionError
+
+    leaving, waiting, let_in, failing, last = map(asyncio.create_task, (leave(), call(), call(), fail(), call()))
     await turn()
     waiting.cancel()
-    await turn()
-    inside.cancel()
-    # `let_in` is given the place in the turn in which `inside` ends, and is cancelled before it wakes up.
-    inside.add_done_callback(lambda _: let_in.cancel())
     await turn()
     gate.set()
     async with asyncio.timeout(5):
         await last
 
-    assert [task.cancelled() for task in (inside, waiting, let_in)] == [True] * 3
+    assert leaving.done()
+    assert [task.cancelled() for task in (waiting, let_in)] == [True] * 2
+    assert isinstance(failing.exception(), ZeroDivisionError)
