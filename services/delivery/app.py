@@ -50,7 +50,7 @@ async def open_providers(
     links = Links(settings.public_url, LinkTokens(master_key))
     async with AsyncExitStack() as entered:
         smtp = settings.smtp and Smtp(settings.smtp, now=clock.utc_now, unsubscribe_url=links.unsubscribe_url)
-        twilio = settings.twilio and Twilio(settings.twilio, report_url=links.report_url)
+        twilio = Twilio(settings.twilio, report_url=links.report_url) if settings.twilio else None
         if twilio:
             await entered.enter_async_context(twilio)
         yield Providers(

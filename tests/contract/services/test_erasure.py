@@ -12,7 +12,6 @@ import pytest
 from carillon.v1 import inbox_pb2, messages_pb2, preferences_pb2, users_pb2
 from services.kernel.clock import new_id, utc_now
 from services.kernel.errors import Unavailable
-from services.messages.files import FileStore
 from services.users.erasures import AGAIN_AFTER, Erasures
 from services.users.revocations import Revocations
 from tests.contract.services.refusals import assert_violates, refusal
@@ -238,7 +237,7 @@ async def test_a_deletion_during_the_second_pass_has_its_own(world: World, tenan
     assert (await world.database.erasures.find_one({"_id": key}))["due_time"] == later
 
 
-async def test_the_work_goes_on_after_a_failure() -> None:
+async def test_the_work_goes_on_after_a_failure(world: World) -> None:
     """A database that does not answer delays the second pass and does not end it."""
     tries = 0
 
@@ -257,5 +256,5 @@ async def test_the_work_goes_on_after_a_failure() -> None:
 
     database: Any = Failing()
     with pytest.raises(asyncio.CancelledError):
-        await Erasures(database, Revocations(database), FileStore(database)).run(utc_now, sleep=count)
+        await Erasures(database, Revocations(database), world.stores.files).run(utc_now, sleep=count)
     assert tries == 3
