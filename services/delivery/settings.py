@@ -133,6 +133,9 @@ class TwilioSettings(ProviderSettings):
     from_number: str
     """The number that texts and calls come from, in E.164."""
 
+    api_url: str = Field(default="https://api.twilio.com", pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
+    """Where Twilio's API is: another region's, as https://api.dublin.ie1.twilio.com, or a gateway's."""
+
 
 class ApnsSettings(ProviderSettings):
     """Pushes to Apple's devices over APNs, with a provider token."""
