@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.app import Stores
+from services.delivery.channels.web_push import WebPush
 from services.delivery.links import Links
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
@@ -42,14 +43,15 @@ async def open_providers(
         fallback: Carries what no provider does.
     """
     links = Links(settings.public_url, LinkTokens(master_key))  # noqa: F841 # mails and texts take their addresses here
-    async with AsyncExitStack() as entered:  # noqa: F841 # each provider is entered here
+    async with AsyncExitStack() as entered:
+        web_push = WebPush(clock=clock.utc_now, private_networks=settings.private_networks)
         yield Providers(
             email=None,
             sms=None,
             call=None,
             apns=None,
             fcm=None,
-            web_push=None,
+            web_push=await entered.enter_async_context(web_push),
             fallback=fallback,
         )
 
