@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.delivery.closing import after, logged, targets_to_close
 from services.delivery.model import Answer, Outgoing
 from services.delivery.outbox import LEASE_S, MAX_CLAIM
 from services.delivery.retry import GIVE_UP_AFTER
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from services.delivery.closing import Closing
     from services.delivery.model import Provider, Target
     from services.delivery.outbox import Leased, Outbox
     from services.delivery.providers import Providers
@@ -179,7 +181,8 @@ class Worker:
             deliveries = await self._taken_over(held, now)
             async with asyncio.TaskGroup() as channels:
                 running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
-            await self._finish(held, [task.result() for task in running])
+            deliveries, closing = await self._close(held, [task.result() for task in running], now)
+            await self._finish(held, deliveries, closing)
         except Unavailable:
             # Nothing is written, so the lease ends by itself and another round begins.
             _log.warning("round_abandoned", tracking_id=leased.key.tracking_id)
@@ -204,11 +207,11 @@ class Worker:
         chosen = (choose(held.environment, delivery.channel, one) for one in targets_of(delivery, held.user))
         return next((provider.name for provider in chosen if provider), "")
 
-    async def _finish(self, held: _Held, deliveries: Sequence[Delivery]) -> None:
+    async def _finish(self, held: _Held, deliveries: Sequence[Delivery], closing: Closing | None) -> None:
         """Writes what became of the message, for as long as the lease lasts."""
         while not held.is_lost:
             try:
-                return await self._outbox.finish(held.leased, deliveries, self._clock())
+                return await self._outbox.finish(held.leased, deliveries, self._clock(), closing=closing)
             except Unavailable:
                 if asyncio.get_running_loop().time() > held.until:
                     raise
@@ -248,6 +251,31 @@ class Worker:
         await self._forget_gone(held, delivery.channel, made)
         return tried(delivery, made, self._clock(), random=self._jitter)
 
+    async def _close(
+        self, held: _Held, deliveries: Sequence[Delivery], now: datetime
+    ) -> tuple[Sequence[Delivery], Closing | None]:
+        """Closes what browsers show of an item that was taken back; gives the deliveries, and what is left of that."""
+        closing = held.leased.closing
+        if closing is None or not closing.is_due(now):
+            return deliveries, closing
+        pushed = next((one for one in deliveries if one.channel is Channel.WEB_PUSH), None)
+        provider = self._providers.closes(held.environment)
+        if pushed is None or provider is None or Channel.WEB_PUSH in held.environment.disabled_channels:
+            return deliveries, None
+        targets = targets_to_close(closing, pushed, targets_of(pushed, held.user))
+        if not targets:
+            return deliveries, None
+
+        outgoing = replace(self._outgoing(held, pushed), retracts=True)
+        calls = await asyncio.gather(
+            *(self._call(held, replace(outgoing, target=target), provider) for target in targets)
+        )
+        made = [call for call in calls if call]
+        await self._forget_gone(held, Channel.WEB_PUSH, made)
+        uncalled = [target for target, call in zip(targets, calls, strict=True) if call is None]
+        left = after(closing, made, self._clock(), uncalled=uncalled, random=self._jitter)
+        return [logged(one, made) if one is pushed else one for one in deliveries], left
+
     def _outgoing(self, held: _Held, delivery: Delivery) -> Outgoing:
         leased = held.leased
         assert delivery.content is not None, "what is pending was rendered"
@@ -267,7 +295,7 @@ class Worker:
     async def _call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
         """Makes one call, unless there is a reason by now not to."""
         async with self._providers.bulkhead(provider).enter(held.leased.lane):
-            if not await self._may_call(held, outgoing.content.channel, provider):
+            if not await self._may_call(held, outgoing, provider):
                 return None
             started = self._clock()
             try:
@@ -290,7 +318,7 @@ class Worker:
             )
         return Tried(outgoing.target, started, provider.name, answer)
 
-    async def _may_call(self, held: _Held, channel: Channel, provider: Provider) -> bool:
+    async def _may_call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> bool:
         """Tells whether a call may begin: the message is still ours for long enough, and still to be sent."""
         if self._stop.is_set() or held.is_lost:
             return False
@@ -301,7 +329,9 @@ class Worker:
         if standing is None:
             held.is_lost = True
             return False
-        is_taken_back = standing.is_cancelled or channel in standing.cancelled
+        if outgoing.retracts:
+            return True
+        is_taken_back = standing.is_cancelled or outgoing.content.channel in standing.cancelled
         return not is_taken_back and standing.expire_time > self._clock()
 
     async def _forget_gone(self, held: _Held, channel: Channel, calls: Sequence[Tried]) -> None:
