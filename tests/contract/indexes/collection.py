@@ -31,6 +31,8 @@ EARLY = _BEGIN.replace(year=8000)
 """When the messages of one user expire; those of the others do so later."""
 
 _EARLY_USER = "user-11"
+PUSHED_USER = "user-12"
+"""Whose messages were pushed to their browsers, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def _document(template: dict[str, Any], number: int, users: int) -> dict[str, An
         "expire_time": EARLY if user_id == _EARLY_USER else _LATE,
         "inapp": template["inapp"] | {"date": time, "notification_id": notification_id},
     }
+    if user_id == PUSHED_USER:
+        document["deliveries"] = [*document["deliveries"], {"channel": "WEB_PUSH", "state": "SENT"}]
     match _state(number):
         case 1:
             document["inapp"] |= {"unread": False, "seen_time": time}

@@ -329,7 +329,9 @@ class WebPushOptions(_message.Message):
     urgency: Global___WebPushUrgency.ValueType
     """How much the push may cost the device. Absent: NORMAL."""
     topic: _builtins.str
-    """Replaces a waiting push with the same topic: at most 32 characters of base64url."""
+    """Replaces a waiting push with the same topic: at most 32 characters of base64url. What closes the push, once its item
+    was taken back, has the topic too.
+    """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """How long the push service keeps the push for a browser that is away: at most 28 days. Absent: 28 days."""

@@ -106,7 +106,8 @@ class SenderServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Retract(self, request, context):
-        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone.
+        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+        browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most.
 
         Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 
