@@ -55,6 +55,7 @@ from services.live.hub import Ending
 from services.live.lazy import LazyFeed
 from services.messages import servicer as messages
 from services.messages.expiry import Expiry
+from services.messages.files import FileStore
 from services.messages.log import MessageLog
 from services.messages.store import MessageStore
 from services.notifications.servicer import NotificationsServicer
@@ -131,9 +132,10 @@ class Stores:
         self.notifications = NotificationStore(database, self.environments, self.sub_notifications)
         self.users = UserStore(database)
         self.revocations = Revocations(database)
-        self.erasures = Erasures(database, self.revocations)
+        self.files = FileStore(database)
+        self.erasures = Erasures(database, self.revocations, self.files)
         self.preferences = PreferenceStore(database)
-        self.messages = MessageStore(database)
+        self.messages = MessageStore(database, self.files)
         self.expiry = Expiry(database)
         self.log = MessageLog(database)
         self.inbox = InboxStore(database)
@@ -161,6 +163,7 @@ class Stores:
             self.revocations,
             self.erasures,
             self.messages,
+            self.files,
             self.expiry,
             self.log,
             self.inbox,
@@ -305,6 +308,7 @@ def _register(
         catalogue=stores.catalogue,
         recipients=stores.recipients,
         messages=stores.messages,
+        files=stores.files,
         users=stores.users,
         sub_notifications=stores.sub_notifications,
         clock=now,

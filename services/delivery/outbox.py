@@ -19,17 +19,19 @@ import structlog
 from pymongo import UpdateOne
 
 from services.delivery.closing import Closing
+from services.delivery.fetches import next_fetch
 from services.delivery.rounds import is_due, is_open
 from services.kernel.coalesce import Bounds, Coalescer
 from services.kernel.mongo import deadline, translate_errors
 from services.kernel.vocabulary import Channel
 from services.messages.documents import (
+    attachment_to_document,
     attempt_to_document,
     delivery_from_document,
     options_from_document,
     target_to_document,
 )
-from services.messages.model import DeliveryState
+from services.messages.model import DeliveryState, needs_files
 from services.messages.sources import DUE_INDEX
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
     from services.kernel.clock import Clock, IdSource
     from services.messages.model import Delivery
-    from services.messages.options import SendOptions
+    from services.messages.options import Attachment, SendOptions
 
     Document = dict[str, Any]
 
@@ -217,7 +219,13 @@ class Outbox:
                 )
 
     async def finish(
-        self, leased: Leased, deliveries: Sequence[Delivery], now: datetime, *, closing: Closing | None = None
+        self,
+        leased: Leased,
+        deliveries: Sequence[Delivery],
+        now: datetime,
+        *,
+        attachments: Sequence[Attachment] = (),
+        closing: Closing | None = None,
     ) -> None:
         """Writes what became of a message, when its round is over, and gives the lease back.
 
@@ -225,11 +233,12 @@ class Outbox:
             leased: The message as it was claimed.
             deliveries: What it has now, in the same order.
             now: When what is still open without a time of its own is due: at once.
+            attachments: Those of its mail as they are now.
             closing: What is left to be closed of it.
 
         Does nothing if the message was taken over, or is gone.
         """
-        await self._writes.submit(_finishing(leased, deliveries, closing, now))
+        await self._writes.submit(_finishing(leased, deliveries, attachments, closing, now))
 
     @property
     def _time(self) -> Any:
@@ -264,7 +273,11 @@ class Outbox:
 
 
 def _finishing(
-    leased: Leased, deliveries: Sequence[Delivery], closing: Closing | None, now: datetime
+    leased: Leased,
+    deliveries: Sequence[Delivery],
+    attachments: Sequence[Attachment],
+    closing: Closing | None,
+    now: datetime,
 ) -> list[UpdateOne]:
     """Gives the updates of which one, at most, finds the message as it expects it."""
     set_fields: Document = {}
@@ -298,6 +311,10 @@ def _finishing(
             else:
                 unset[f"{states}.{name}"] = ""
     due_times = [delivery.next_time or now for delivery in deliveries if is_open(delivery)]
+    if tuple(attachments) != leased.options.email.attachments:
+        set_fields["options.email.attachments"] = list(map(attachment_to_document, attachments))
+    if not leased.is_cancelled and any(map(needs_files, deliveries)) and (fetch_time := next_fetch(attachments, now)):
+        due_times.append(fetch_time)
     ours = {"_id": leased.key.document_id, "lease.token": leased.token}
 
     def update(due_times: Sequence[datetime], **others: Any) -> UpdateOne:

@@ -10,25 +10,37 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from services.delivery.closing import after, logged, targets_to_close
+from services.delivery.closing import left_after, logged, targets_to_close
+from services.delivery.fetches import left_out_detail, next_fetch
 from services.delivery.model import Answer, Outgoing
 from services.delivery.outbox import LEASE_S, MAX_CLAIM
 from services.delivery.retry import GIVE_UP_AFTER
-from services.delivery.rounds import Tried, interrupted, is_due, left_out, open_targets, tried
+from services.delivery.rounds import (
+    MAX_ATTEMPTS,
+    Tried,
+    first_attempt_time,
+    interrupted,
+    is_due,
+    left_out,
+    open_targets,
+    tried,
+)
 from services.kernel.errors import Unavailable
 from services.kernel.metrics import ATTEMPTS
 from services.kernel.mongo import raise_if_cancelled
 from services.kernel.vocabulary import Channel
-from services.messages.model import AttemptOutcome, DeliveryState, SkipReason
+from services.messages.model import AttemptOutcome, DeliveryState, SkipReason, needs_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from services.delivery.attachments import Attachments
     from services.delivery.closing import Closing
     from services.delivery.model import Provider, Target
     from services.delivery.outbox import Leased, Outbox
@@ -37,6 +49,7 @@ if TYPE_CHECKING:
     from services.environments.model import Environment
     from services.kernel.clock import Clock
     from services.messages.model import Delivery
+    from services.messages.options import Attachment
     from services.users.model import User
     from services.users.store import UserStore
 
@@ -65,6 +78,9 @@ class _Held:
 
     environment: Environment
     user: User | None
+    attachments: tuple[Attachment, ...] = ()
+    """Those of the mail, as this round leaves them."""
+
     is_lost: bool = False
 
 
@@ -76,6 +92,7 @@ class Worker:
         users: The profiles, for addresses and devices.
         catalogue: The environments.
         providers: Who carries what.
+        attachments: The files of mails.
         clock: The time of attempts.
         jitter: Gives a number from 0 to 1.
     """
@@ -87,6 +104,7 @@ class Worker:
         users: UserStore,
         catalogue: Catalogue,
         providers: Providers,
+        attachments: Attachments,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -94,6 +112,7 @@ class Worker:
         self._users = users
         self._catalogue = catalogue
         self._providers = providers
+        self._attachments = attachments
         self._clock = clock
         self._jitter = jitter
         self._held: dict[str, _Held] = {}
@@ -138,7 +157,7 @@ class Worker:
                     # Gone with all that it had; the lease ends by itself.
                     continue
                 user = users.get((one.key.client_id, one.key.user_id))
-                held.append(_Held(one, until, environment, user))
+                held.append(_Held(one, until, environment, user, one.options.email.attachments))
         except Unavailable:
             _log.warning("claims_delayed")
             return []
@@ -181,8 +200,10 @@ class Worker:
             deliveries = await self._taken_over(held, now)
             async with asyncio.TaskGroup() as channels:
                 running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
-            deliveries, closing = await self._close(held, [task.result() for task in running], now)
-            await self._finish(held, deliveries, closing)
+            after, closing = await self._close(held, [task.result() for task in running], now)
+            await self._finish(held, after, closing)
+            if held.attachments and any(map(needs_files, leased.deliveries)) and not any(map(needs_files, after)):
+                await self._attachments.forget(leased.key)
         except Unavailable:
             # Nothing is written, so the lease ends by itself and another round begins.
             _log.warning("round_abandoned", tracking_id=leased.key.tracking_id)
@@ -211,7 +232,9 @@ class Worker:
         """Writes what became of the message, for as long as the lease lasts."""
         while not held.is_lost:
             try:
-                return await self._outbox.finish(held.leased, deliveries, self._clock(), closing=closing)
+                return await self._outbox.finish(
+                    held.leased, deliveries, self._clock(), attachments=held.attachments, closing=closing
+                )
             except Unavailable:
                 if asyncio.get_running_loop().time() > held.until:
                     raise
@@ -220,11 +243,14 @@ class Worker:
 
     async def _deliver(self, held: _Held, delivery: Delivery, now: datetime) -> Delivery:
         """Makes the calls of one channel, and gives what became of it."""
+        if held.attachments and needs_files(delivery):
+            delivery = await self._fetch(held, delivery, now)
         if not is_due(delivery, now):
             return delivery
         if held.leased.is_cancelled:
             return replace(delivery, next_time=None)
-        if delivery.attempts and now - delivery.attempts[0].start_time >= GIVE_UP_AFTER:
+        first_time = first_attempt_time(delivery)
+        if first_time and now - first_time >= GIVE_UP_AFTER:
             return tried_too_long(delivery, now)
         if held.leased.expire_time <= now:
             return left_out(delivery, SkipReason.EXPIRED, now)
@@ -249,7 +275,29 @@ class Worker:
         if not made:
             return delivery
         await self._forget_gone(held, delivery.channel, made)
-        return tried(delivery, made, self._clock(), random=self._jitter)
+        after = tried(delivery, made, self._clock(), random=self._jitter)
+        if delivery.channel is Channel.EMAIL and after.state is DeliveryState.SENT:
+            after = replace(after, detail=left_out_detail(held.attachments))
+        return after
+
+    async def _fetch(self, held: _Held, delivery: Delivery, now: datetime) -> Delivery:
+        """Fetches the files of a mail that are due; until all are there, or given up, the mail waits for them."""
+        leased = held.leased
+        if leased.is_cancelled or leased.expire_time <= now:
+            return delivery
+
+        async def may_go_on() -> bool:
+            standing = None if self._stop.is_set() else await self._outbox.standing(leased)
+            return standing is not None and not standing.is_cancelled
+
+        fetched = await self._attachments.fetch(leased.key, held.attachments, leased.create_time, may_go_on=may_go_on)
+        held.attachments = fetched.attachments
+        delivery = replace(delivery, attempts=(*delivery.attempts, *fetched.attempts)[-MAX_ATTEMPTS:])
+        next_time = next_fetch(fetched.attachments, self._clock())
+        if next_time and delivery.state is DeliveryState.PENDING:
+            # At the earliest in the next round, also where it has come by now.
+            return replace(delivery, next_time=max(next_time, now + timedelta(milliseconds=1)))
+        return delivery
 
     async def _close(
         self, held: _Held, deliveries: Sequence[Delivery], now: datetime
@@ -273,7 +321,7 @@ class Worker:
         made = [call for call in calls if call]
         await self._forget_gone(held, Channel.WEB_PUSH, made)
         uncalled = [target for target, call in zip(targets, calls, strict=True) if call is None]
-        left = after(closing, made, self._clock(), uncalled=uncalled, random=self._jitter)
+        left = left_after(closing, made, self._clock(), uncalled=uncalled, random=self._jitter)
         return [logged(one, made) if one is pushed else one for one in deliveries], left
 
     def _outgoing(self, held: _Held, delivery: Delivery) -> Outgoing:
@@ -295,6 +343,10 @@ class Worker:
     async def _call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
         """Makes one call, unless there is a reason by now not to."""
         async with self._providers.bulkhead(provider).enter(held.leased.lane):
+            if outgoing.content.channel is Channel.EMAIL and held.attachments:
+                # Only now, so that there are no more files in memory than calls.
+                files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
+                outgoing = replace(outgoing, files=files)
             if not await self._may_call(held, outgoing, provider):
                 return None
             started = self._clock()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOT_BUILT = {
-    "options.email.attachments": send_request(options={"email": {"attachments": [{"filename": "a.txt"}]}}),
     "schedule_time": send_request(schedule_time=Timestamp(seconds=1)),
     "schedule_local_time": send_request(schedule_local_time="09:00"),
     "content": send_request(content={"sms": {"text": "x"}}),
