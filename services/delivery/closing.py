@@ -57,7 +57,7 @@ def logged(delivery: Delivery, calls: Sequence[Tried]) -> Delivery:
     return replace(delivery, attempts=(*delivery.attempts, *attempts)[-MAX_ATTEMPTS:])
 
 
-def after(
+def left_after(
     closing: Closing,
     calls: Sequence[Tried],
     now: datetime,

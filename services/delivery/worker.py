@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.delivery.closing import after, logged, targets_to_close
+from services.delivery.closing import left_after, logged, targets_to_close
 from services.delivery.fetches import left_out_detail, next_fetch
 from services.delivery.model import Answer, Outgoing
 from services.delivery.outbox import LEASE_S, MAX_CLAIM
@@ -200,9 +200,8 @@ class Worker:
             deliveries = await self._taken_over(held, now)
             async with asyncio.TaskGroup() as channels:
                 running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
-            after = [task.result() for task in running]
-            deliveries, closing = await self._close(held, after, now)
-            await self._finish(held, deliveries, closing)
+            after, closing = await self._close(held, [task.result() for task in running], now)
+            await self._finish(held, after, closing)
             if held.attachments and any(map(needs_files, leased.deliveries)) and not any(map(needs_files, after)):
                 await self._attachments.forget(leased.key)
         except Unavailable:
@@ -322,7 +321,7 @@ class Worker:
         made = [call for call in calls if call]
         await self._forget_gone(held, Channel.WEB_PUSH, made)
         uncalled = [target for target, call in zip(targets, calls, strict=True) if call is None]
-        left = after(closing, made, self._clock(), uncalled=uncalled, random=self._jitter)
+        left = left_after(closing, made, self._clock(), uncalled=uncalled, random=self._jitter)
         return [logged(one, made) if one is pushed else one for one in deliveries], left
 
     def _outgoing(self, held: _Held, delivery: Delivery) -> Outgoing:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 _PAGE_BYTES = 4096
 
@@ -80,20 +80,3 @@ def _attributes(one: object) -> Iterator[tuple[str, object]]:
         for name in (slots,) if isinstance(slots, str) else slots:
             if hasattr(one, name):
                 yield name, getattr(one, name)
-
-
-async def count_retained(run: Callable[[], Awaitable[None]], rounds: int) -> Counter[str]:
-    """Tells of which types there are more objects after so many rounds, and how many more.
-
-    Args:
-        run: One round; runs twice before the first is counted, since caches and pools fill once.
-        rounds: How many are counted.
-    """
-    for _ in range(2):
-        await run()
-        # Counting makes objects of its own, the first time.
-        Objects.now()
-    before = Objects.now()
-    for _ in range(rounds):
-        await run()
-    return Objects.now().counts - before.counts

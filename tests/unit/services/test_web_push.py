@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.delivery.channels.web_push import check_keys, classify, origin_of
-from services.delivery.closing import Closing, after, targets_to_close
+from services.delivery.closing import Closing, left_after, targets_to_close
 from services.delivery.model import Answer, ProviderCheckError, target_key
 from services.delivery.payload_web_push import MAX_PAYLOAD_BYTES, closing_payload, too_large, web_push_payload
 from services.delivery.rounds import Tried
@@ -141,13 +141,13 @@ def test_what_could_not_be_closed_is_left() -> None:
     """Temporary failures and lost answers are tried again, with those that this worker could not call; not the rest."""
     a, b, c = BROWSERS
     accepted, gone = call(a, AttemptOutcome.ACCEPTED), call(b, AttemptOutcome.TARGET_GONE)
-    assert after(Closing(NOW), [accepted, gone], NOW, random=lambda: 1.0) is None
+    assert left_after(Closing(NOW), [accepted, gone], NOW, random=lambda: 1.0) is None
 
     for outcome in (AttemptOutcome.TEMPORARY_FAILURE, AttemptOutcome.UNKNOWN):
-        left = after(Closing(NOW), [accepted, call(b, outcome)], NOW, uncalled=[c], random=lambda: 1.0)
+        left = left_after(Closing(NOW), [accepted, call(b, outcome)], NOW, uncalled=[c], random=lambda: 1.0)
         assert left == Closing(NOW, 1, NOW + timedelta(seconds=1), frozenset(KEYS[1:]))
     # At once, for it costs nothing that nobody was called.
-    assert after(Closing(NOW), [accepted], NOW, uncalled=[c], random=lambda: 1.0) == Closing(
+    assert left_after(Closing(NOW), [accepted], NOW, uncalled=[c], random=lambda: 1.0) == Closing(
         NOW, 0, None, frozenset(KEYS[2:])
     )
 
@@ -157,6 +157,6 @@ def test_closing_ends_after_an_hour(retry_after: timedelta, is_given_up: bool) -
     """An hour after the retraction nothing is tried again."""
     busy = call(BROWSERS[0], AttemptOutcome.TEMPORARY_FAILURE, retry_after)
 
-    left = after(Closing(NOW), [busy], NOW, random=lambda: 1.0)
+    left = left_after(Closing(NOW), [busy], NOW, random=lambda: 1.0)
 
     assert (left is None) is is_given_up
