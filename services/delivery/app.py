@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from services.app import Stores
 from services.delivery.attachments import Attachments
+from services.delivery.channels.apns import Apns
+from services.delivery.channels.fcm import Fcm
 from services.delivery.channels.smtp import Smtp
 from services.delivery.channels.twilio import Twilio
 from services.delivery.fetching import Fetcher
@@ -50,6 +52,7 @@ async def open_providers(
     links = Links(settings.public_url, LinkTokens(master_key))
     async with AsyncExitStack() as entered:
         smtp = settings.smtp and Smtp(settings.smtp, now=clock.utc_now, unsubscribe_url=links.unsubscribe_url)
+        fcm = settings.fcm and Fcm(settings.fcm, now=clock.utc_now)
         twilio = Twilio(settings.twilio, report_url=links.report_url) if settings.twilio else None
         if twilio:
             await entered.enter_async_context(twilio)
@@ -57,8 +60,8 @@ async def open_providers(
             email=await entered.enter_async_context(smtp) if smtp else None,
             sms=twilio,
             call=twilio,
-            apns=None,
-            fcm=None,
+            apns=await entered.enter_async_context(Apns(settings.apns)) if settings.apns else None,
+            fcm=await entered.enter_async_context(fcm) if fcm else None,
             web_push=None,
             fallback=fallback,
         )
