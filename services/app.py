@@ -54,6 +54,7 @@ from services.live.hub import Ending
 from services.live.lazy import LazyFeed
 from services.messages.expiry import Expiry
 from services.messages.log import MessageLog
+from services.messages.schedules import ScheduleStore
 from services.messages.servicer import MessagesServicer
 from services.messages.store import MessageStore
 from services.notifications.servicer import NotificationsServicer
@@ -61,6 +62,7 @@ from services.notifications.store import NotificationStore
 from services.preferences import servicer as preferences
 from services.preferences.store import PreferenceStore
 from services.sender.reads import RecipientReads
+from services.sender.scheduling import Scheduling
 from services.sender.sending import Sending
 from services.sender.servicer import SenderServicer
 from services.sub_notifications.servicer import SubNotificationsServicer
@@ -131,6 +133,7 @@ class Stores:
         self.erasures = Erasures(database, self.revocations)
         self.preferences = PreferenceStore(database)
         self.messages = MessageStore(database)
+        self.schedules = ScheduleStore(database)
         self.expiry = Expiry(database)
         self.log = MessageLog(database)
         self.inbox = InboxStore(database)
@@ -297,9 +300,18 @@ def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authentica
         clock=now,
         new_id=new_id,
     )
+    scheduling = Scheduling(
+        schedules=stores.schedules,
+        recipients=stores.recipients,
+        catalogue=stores.catalogue,
+        users=stores.users,
+        clock=now,
+    )
     # What these leave out answers UNIMPLEMENTED, by the generated base class.
     sender_pb2_grpc.add_SenderServicer_to_server(
-        SenderServicer(sending, stores.messages, stores.catalogue, authenticator, clock=now),  # type: ignore[abstract] # not whole yet
+        SenderServicer(  # type: ignore[abstract] # not whole yet
+            sending, scheduling, stores.messages, stores.schedules, stores.catalogue, authenticator, clock=now
+        ),
         server,
     )
     users_pb2_grpc.add_UsersServicer_to_server(

@@ -17,6 +17,7 @@ from services.kernel import clock
 from services.kernel.errors import Unavailable
 from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
+from services.sender.firing import Firing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -70,11 +71,18 @@ async def run_worker(
             new_id=clock.new_id,
             now=now,
         )
+        firing = Firing(
+            schedules=stores.schedules,
+            recipients=stores.recipients,
+            catalogue=stores.catalogue,
+            clock=now or clock.utc_now,
+        )
         worker = Worker(
             outbox=outbox,
             users=stores.users,
             catalogue=stores.catalogue,
             providers=providers,
+            fire=firing.fire,
             clock=now or clock.utc_now,
         )
         metrics = serve_metrics(settings.host, settings.metrics_port)

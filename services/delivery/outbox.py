@@ -58,6 +58,8 @@ _FIELDS = (
     "options",
     "lane",
     "lease",
+    "schedule_time",
+    "fire_time",
     "cancel_time",
     "inapp.notification_id",
 )
@@ -94,8 +96,21 @@ class Leased:
     options: SendOptions
     has_item: bool
     is_cancelled: bool
+    schedule_time: datetime | None = None
+    """When it fires; absent: it has fired, or was sent at once."""
+
+    claim_time: datetime | None = None
+    """When it was claimed, by the clock that says what is due."""
+
     was_interrupted: bool = field(default=False)
     """Whether another worker had it and ended before it wrote."""
+
+    @property
+    def fires(self) -> bool:
+        """Whether its time has come, and nobody has fired or cancelled it."""
+        if self.schedule_time is None or self.claim_time is None or self.is_cancelled:
+            return False
+        return self.schedule_time <= self.claim_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +307,8 @@ def _finishing(leased: Leased, deliveries: Sequence[Delivery], now: datetime) ->
             else:
                 unset[f"{states}.{name}"] = ""
     due_times = [delivery.next_time or now for delivery in deliveries if is_open(delivery)]
+    if leased.schedule_time and not leased.is_cancelled:
+        due_times.append(leased.schedule_time)
     if due_times:
         set_fields["due_time"] = min(due_times)
     else:
@@ -329,5 +346,7 @@ def _to_leased(document: Document) -> Leased:
         options=options_from_document(document.get("options", {})),
         has_item="notification_id" in document.get("inapp", {}),
         is_cancelled="cancel_time" in document,
+        schedule_time=document.get("schedule_time") if "fire_time" not in document else None,
+        claim_time=document["lease"]["time"],
         was_interrupted="interrupted" in document["lease"],
     )

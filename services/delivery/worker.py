@@ -25,7 +25,7 @@ from services.kernel.vocabulary import Channel
 from services.messages.model import AttemptOutcome, DeliveryState, SkipReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from services.delivery.model import Provider, Target
@@ -74,6 +74,8 @@ class Worker:
         users: The profiles, for addresses and devices.
         catalogue: The environments.
         providers: Who carries what.
+        fire: Plans and renders a message whose time has come, and gives its lease back, by client_id, user_id,
+            tracking_id and the token of the lease.
         clock: The time of attempts.
         jitter: Gives a number from 0 to 1.
     """
@@ -85,6 +87,7 @@ class Worker:
         users: UserStore,
         catalogue: Catalogue,
         providers: Providers,
+        fire: Callable[[str, str, str, str], Awaitable[bool]],
         clock: Clock,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -92,6 +95,7 @@ class Worker:
         self._users = users
         self._catalogue = catalogue
         self._providers = providers
+        self._fire = fire
         self._clock = clock
         self._jitter = jitter
         self._held: dict[str, _Held] = {}
@@ -173,6 +177,9 @@ class Worker:
     async def _round(self, held: _Held) -> None:
         leased = held.leased
         try:
+            if leased.fires:
+                await self._fire_message(leased)
+                return
             now = self._clock()
             deliveries = await self._taken_over(held, now)
             async with asyncio.TaskGroup() as channels:
@@ -183,6 +190,16 @@ class Worker:
             _log.warning("round_abandoned", tracking_id=leased.key.tracking_id)
         finally:
             del self._held[leased.key.tracking_id]
+
+    async def _fire_message(self, leased: Leased) -> None:
+        key = leased.key
+        try:
+            await self._fire(key.client_id, key.user_id, key.tracking_id, leased.token)
+        except Unavailable:
+            raise
+        except Exception:
+            # A defect, or a request of a newer version, costs this message its turn, and not the worker.
+            _log.exception("firing_failed", tracking_id=key.tracking_id, client_id=key.client_id)
 
     async def _taken_over(self, held: _Held, now: datetime) -> Sequence[Delivery]:
         leased = held.leased
