@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.kernel.vocabulary import Channel
@@ -92,13 +91,17 @@ def compose(
     )
 
 
-def without_item(deliveries: Sequence[Delivery]) -> tuple[Delivery, ...]:
-    """Gives the deliveries of a message whose item was taken back before it could appear."""
+def without_item(deliveries: Sequence[Delivery], before: Sequence[Delivery]) -> tuple[Delivery, ...]:
+    """Gives the deliveries of a message whose item was taken back before it could appear.
+
+    Args:
+        deliveries: As they are planned now.
+        before: As they were until now; what says when the item was cancelled stays.
+    """
+    item = Delivery(Channel.INAPP_WEB, DeliveryState.CANCELLED)
+    known = next((one for one in before if one.channel is item.channel and one.state is item.state), item)
     return tuple(
-        replace(delivery, state=DeliveryState.CANCELLED, content=None, next_time=None)
-        if delivery.channel is Channel.INAPP_WEB and delivery.state is not DeliveryState.SKIPPED
-        else delivery
-        for delivery in deliveries
+        known if one.channel is item.channel and one.state is not DeliveryState.SKIPPED else one for one in deliveries
     )
 
 

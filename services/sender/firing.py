@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from carillon.v1 import sender_pb2
 from services.kernel.errors import InvalidArgument
 from services.kernel.validation import Violations
-from services.messages.model import DeliveryState, Fired, SkipReason
+from services.messages.model import Fired, SkipReason
 from services.messages.store import encode
 from services.sender.compose import compose, left_out, without_item
 from services.sender.convert import send_from_proto
@@ -77,7 +77,7 @@ class Firing:
         if notification is None:
             detail = "the notification was deleted before the time of the message"
             skipped = left_out(waiting.deliveries, SkipReason.NOTIFICATION_DISABLED, detail)
-            return Fired(updated(waiting.deliveries, skipped, now), waiting.warnings, None)
+            return Fired(_at(now, skipped), waiting.warnings, None)
 
         profile = recipient.profile
         planned = plan(send, notification, profile, recipient.choices, environment)
@@ -96,19 +96,13 @@ class Firing:
         except InvalidArgument as error:
             deliveries, item = left_out(deliveries, SkipReason.CONTENT_TOO_LARGE, str(error)), None
         if waiting.is_retracted:
-            deliveries, item = without_item(deliveries), None
+            deliveries, item = without_item(deliveries, waiting.deliveries), None
         if waiting.expire_time <= now:
             deliveries, item = left_out(deliveries, SkipReason.EXPIRED), None
         news = tuple(warning for warning in message.warnings if warning not in waiting.warnings)
-        return Fired(updated(waiting.deliveries, deliveries, now), (*waiting.warnings, *news), item)
+        return Fired(_at(now, deliveries), (*waiting.warnings, *news), item)
 
 
-def updated(before: Sequence[Delivery], after: Sequence[Delivery], now: datetime) -> tuple[Delivery, ...]:
-    """Gives deliveries with the time of their last change: now, but for those that were cancelled before."""
-    known = {delivery.channel: delivery for delivery in before if delivery.state is DeliveryState.CANCELLED}
-    return tuple(
-        known[delivery.channel]
-        if delivery.state is DeliveryState.CANCELLED and delivery.channel in known
-        else replace(delivery, update_time=now)
-        for delivery in after
-    )
+def _at(now: datetime, deliveries: Sequence[Delivery]) -> tuple[Delivery, ...]:
+    """Gives deliveries whose state is of now, but for what was cancelled before."""
+    return tuple(replace(delivery, update_time=delivery.update_time or now) for delivery in deliveries)

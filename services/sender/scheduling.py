@@ -100,7 +100,7 @@ class Scheduling:
                 schedule_time=schedule_time,
             )
             if waiting.is_retracted:
-                message = replace(message, deliveries=without_item(message.deliveries), item=None)
+                message = replace(message, deliveries=without_item(message.deliveries, waiting.deliveries), item=None)
             encode(message)
             if profile is None or brings_devices(send.user, profile):
                 await self._users.fill(environment.client_id, send.user, now)

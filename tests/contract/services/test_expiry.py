@@ -35,10 +35,12 @@ LATER = utc_now() + timedelta(days=1)
 _MOMENT = timedelta(milliseconds=1)
 
 
-async def expire(world: World, tenant: Tenant, *tracking_ids: str, at: datetime = LATER) -> None:
+async def expire(
+    world: World, tenant: Tenant, *tracking_ids: str, at: datetime = LATER, field: str = "expire_time"
+) -> None:
     """Moves the end of messages."""
     query = {"_id.e": tenant.client_id, "_id.m": {"$in": tracking_ids}}
-    await world.database.messages.update_many(query, {"$set": {"expire_time": at}})
+    await world.database.messages.update_many(query, {"$set": {field: at}})
 
 
 async def stored(world: World, tenant: Tenant, tracking_id: str) -> dict[str, Any]:
@@ -160,7 +162,7 @@ async def test_what_changes_during_a_sweep_is_left_alone(world: World, tenant: T
         await session.start_transaction(),
         asyncio.timeout(15),
     ):
-        retraction = taking_back(utc_now()) | {"$max": {"expire_time": much_later}}
+        retraction = taking_back(utc_now()) | {"$max": {"delete_time": much_later}}
         await messages.update_one({"_id": key | {"m": retracted}}, retraction, session=session)
         extension = {"$set": {"expire_time": much_later}}
         await messages.update_one({"_id": key | {"m": extended}}, extension, session=session)
@@ -173,11 +175,12 @@ async def test_what_changes_during_a_sweep_is_left_alone(world: World, tenant: T
     assert (await stored(world, tenant, retracted))["inapp"]["retract_time"] < LATER
 
 
-async def test_the_log_ends_with_the_message(world: World, tenant: Tenant) -> None:
-    """A message that has expired is neither found nor listed, one that was retracted is; pages stay full."""
+async def test_the_log_ends_where_the_message_is_deleted(world: World, tenant: Tenant) -> None:
+    """A message about to be deleted is neither found nor listed, one retracted or expired is; pages stay full."""
     ids = [answer.tracking_id for answer in await tenant.send(*(send_request() for _ in range(5)))]
     await retract(tenant, tracking_ids=ids[:1])
-    await expire(world, tenant, *ids[3:], at=utc_now())
+    await expire(world, tenant, ids[1], at=utc_now())
+    await expire(world, tenant, *ids[3:], at=utc_now(), field="delete_time")
 
     refused = await refusal(get(tenant, ids[4]))
     assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "MESSAGE_NOT_FOUND")
@@ -200,22 +203,23 @@ async def test_a_repetition_brings_nothing_back(world: World, tenant: Tenant) ->
 
 
 async def test_mongodb_deletes_ten_minutes_later(world: World) -> None:
-    """Messages are deleted 600 s after they expire, so that nothing goes before it was swept."""
-    assert (await world.database.messages.index_information())["ttl"]["expireAfterSeconds"] == 600
+    """Messages are deleted 600 s after their time for it, so that nothing goes before it was swept."""
+    index = (await world.database.messages.index_information())["deletion"]
+    assert (index["key"], index["expireAfterSeconds"]) == ([("delete_time", 1)], 600)
 
 
-async def test_a_database_from_before_the_grace_is_changed(world: World) -> None:
-    """An index that deletes at once is given the grace, whatever else is in the database; twice is as good as once."""
+async def test_a_database_from_before_deletion_times_is_changed(world: World) -> None:
+    """What has no time of its deletion gets its end as such, and the former index goes; twice is as good as once."""
     database = world.database.client.get_database(f"before-{new_id()}")
-    await database.messages.create_index("expire_time", name="ttl", expireAfterSeconds=0)
+    await database.messages.create_index("expire_time", name="ttl", expireAfterSeconds=600)
     await database.messages.insert_one({"expire_time": LATER})
+    await database.messages.insert_one({"expire_time": utc_now(), "delete_time": LATER})
     try:
         for _ in range(2):
-            await Expiry(database).ensure_indexes()
+            await asyncio.gather(*(Expiry(database).ensure_indexes() for _ in range(3)))
 
-        indexes = await database.messages.index_information()
-        assert indexes["ttl"]["expireAfterSeconds"] == 600
-        assert indexes.keys() == {"_id_", "ttl", "expiry"}
+        assert (await database.messages.index_information()).keys() == {"_id_", "deletion", "expiry"}
+        assert await database.messages.distinct("delete_time") == [LATER]
     finally:
         await world.database.client.drop_database(database)
 
