@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from carillon.v1 import delivery_pb2, environments_pb2, inbox_pb2, messages_pb2, sender_pb2, users_pb2
+from carillon.v1 import delivery_pb2, environments_pb2, inbox_pb2, messages_pb2, sender_pb2, user_pb2, users_pb2
 from services.kernel.clock import utc_now
 from tests.contract.delivery.world import Post, delivery_of, everything, logged, run_workers, state_of, until_final
 from tests.contract.services.refusals import assert_violates, refusal
@@ -39,8 +39,8 @@ def in_an_hour() -> datetime:
 
 async def schedule(tenant: Tenant, at: datetime | None = None, **fields: Any) -> sender_pb2.SendResponse:
     """Sends something for later: in an hour, where nothing else is said."""
-    fields = {"user": BOB, "schedule_time": at or in_an_hour()} | fields
-    (answer,) = await tenant.send(send_request(**fields))
+    given: dict[str, Any] = {"user": BOB, "schedule_time": at or in_an_hour()}
+    (answer,) = await tenant.send(send_request(**given | fields))
     return answer
 
 
@@ -131,7 +131,9 @@ async def test_a_time_that_has_come_is_now(tenant: Tenant) -> None:
 async def test_times_have_limits(tenant: Tenant, fields: dict[str, Any], path: str) -> None:
     """A schedule is a year ahead at most, and an end is later than that, and 10 years ahead at most."""
     now, before = utc_now(), await tenant.stored()
-    given = {name: now + value if isinstance(value, timedelta) else value for name, value in fields.items()}
+    given: dict[str, Any] = {
+        name: now + value if isinstance(value, timedelta) else value for name, value in fields.items()
+    }
 
     refused = await refusal(tenant.backend.sender.Send(send_request(**given)))
 
@@ -232,7 +234,7 @@ async def test_a_mask_replaces_what_it_names(tenant: Tenant) -> None:
     assert (message.secondary_id, message.group_id, list(message.tags)) == ("", "g", ["t"])
     assert not message.request.HasField("merge_tags")
     assert await states(tenant, sent.tracking_id) == {"EMAIL": "SCHEDULED", "INAPP_WEB": "SCHEDULED"}
-    assert message.request.user == sender_pb2.SendRequest(user={"id": USER}).user
+    assert message.request.user == user_pb2.User(id=USER)
     assert message.request.request_id == ""
 
 
@@ -256,7 +258,7 @@ async def test_what_cannot_change_is_refused(tenant: Tenant) -> None:
     tracking_id = sent.tracking_id
 
     refused = await refusal(
-        update(tenant, tracking_id, notification_id="other", user={"id": "other"}, request_id="s", priority=99)  # type: ignore[arg-type] # no such priority
+        update(tenant, tracking_id, notification_id="other", user={"id": "other"}, request_id="s", priority=99)
     )
     assert_violates(
         refused,
