@@ -106,6 +106,11 @@ class Leased:
     """Whether another worker had it and ended before it wrote."""
 
     @property
+    def name(self) -> tuple[str, str]:
+        """What tells it from the same message under another lease: one may end while its round goes on."""
+        return self.key.tracking_id, self.token
+
+    @property
     def fires(self) -> bool:
         """Whether its time has come, and nobody has fired or cancelled it."""
         if self.schedule_time is None or self.claim_time is None or self.is_cancelled:
@@ -197,8 +202,8 @@ class Outbox:
             ).hint("_id_")
             return [_to_leased(document) async for document in mine]
 
-    async def renew(self, leased: Sequence[Leased]) -> set[str]:
-        """Pushes the end of leases 60 s ahead; gives the tracking ids of those that are still ours."""
+    async def renew(self, leased: Sequence[Leased]) -> set[tuple[str, str]]:
+        """Pushes the end of leases 60 s ahead; gives the names of those that are still ours."""
         tokens = sorted({one.token for one in leased})
         query = {"_id": {"$in": [one.key.document_id for one in leased]}, "lease.token": {"$in": tokens}}
         # Not of one that was cancelled: nothing of it is due any more.
@@ -206,8 +211,8 @@ class Outbox:
             await self._collection.update_many(
                 query | {"due_time": {"$exists": True}}, [{"$set": {"due_time": self._later}}], hint="_id_"
             )
-            found = self._collection.find(query, {"_id": 1}).hint("_id_")
-            return {document["_id"]["m"] async for document in found}
+            found = self._collection.find(query, {"lease.token": 1}).hint("_id_")
+            return {(document["_id"]["m"], document["lease"]["token"]) async for document in found}
 
     async def standing(self, leased: Leased) -> Standing | None:
         """Gives how a message stands now, for all who ask at the same moment at once; None: it is not ours any more.

@@ -98,7 +98,7 @@ class Worker:
         self._fire = fire
         self._clock = clock
         self._jitter = jitter
-        self._held: dict[str, _Held] = {}
+        self._held: dict[tuple[str, str], _Held] = {}
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -143,7 +143,7 @@ class Worker:
             _log.warning("claims_delayed")
             return []
         for one_held in held:
-            self._held[one_held.leased.key.tracking_id] = one_held
+            self._held[one_held.leased.name] = one_held
         return held
 
     async def _pause(self) -> None:
@@ -169,7 +169,7 @@ class Worker:
                 _log.warning("leases_not_renewed", count=len(held))
                 continue
             for one in held:
-                if one.leased.key.tracking_id in ours:
+                if one.leased.name in ours:
                     one.until = until
                 else:
                     one.is_lost = True
@@ -189,7 +189,7 @@ class Worker:
             # Nothing is written, so the lease ends by itself and another round begins.
             _log.warning("round_abandoned", tracking_id=leased.key.tracking_id)
         finally:
-            del self._held[leased.key.tracking_id]
+            del self._held[leased.name]
 
     async def _fire_message(self, leased: Leased) -> None:
         key = leased.key
