@@ -287,14 +287,18 @@ async def test_what_cannot_change_is_refused(tenant: Tenant) -> None:
 
 
 async def test_a_time_of_day_is_reckoned_when_it_is_given(tenant: Tenant) -> None:
-    """A change of something else leaves the time; one of the time, or of the timezone that it is in, does not."""
+    """A change of something else leaves the time; one of the time, or of the send's own timezone, does not."""
     midday = f"{utc_now().date() + timedelta(days=20)}T12:00"
-    sent = await schedule(tenant, schedule_time=None, schedule_local_time=midday, user=BOB | {"timezone": "Asia/Tokyo"})
+    profile = users_pb2.IdentifyUserRequest(user=user_pb2.User(id=USER, timezone="Asia/Tokyo"))
+    await tenant.backend.users.IdentifyUser(profile)
+    sent = await schedule(tenant, schedule_time=None, schedule_local_time=midday)
 
     async def hour() -> str:
         return (await logged(tenant, sent.tracking_id)).schedule_time.ToDatetime(UTC).strftime("%H:%M")
 
     assert await hour() == "03:00"
+    profile.user.timezone = "Asia/Dubai"
+    await tenant.backend.users.IdentifyUser(profile)
     await update(tenant, sent.tracking_id, secondary_id="x")
     assert await hour() == "03:00"
     await update(tenant, sent.tracking_id, user={"timezone": "Asia/Kathmandu"})

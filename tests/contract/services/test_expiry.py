@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +12,21 @@ import pytest
 from bson import Timestamp
 from structlog.testing import capture_logs
 
-from carillon.v1 import inbox_pb2
+from carillon.v1 import inbox_pb2, messages_pb2
 from services.kernel.clock import new_id, utc_now
-from services.kernel.errors import Unavailable
+from services.kernel.errors import NotFound, Unavailable
 from services.messages.expiry import Expiry
 from services.messages.store import taking_back
 from tests.contract.services.refusals import refusal
 from tests.contract.services.requests import USER, definition, inapp, send_request
 from tests.contract.services.test_log import get, mark, page
 from tests.contract.services.test_retract import left, retract, unread
+from tests.contract.services.world import Tenant, run_world
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tests.contract.services.world import Tenant, World
+    from tests.contract.services.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -200,6 +201,61 @@ async def test_a_repetition_brings_nothing_back(world: World, tenant: Tenant) ->
 
     assert (again.replayed, again.tracking_id) == (True, sent.tracking_id)
     assert await left(tenant) == set()
+
+
+async def test_a_message_has_an_end_of_its_own(world: World, tenant: Tenant) -> None:
+    """Its item leaves at the time that the send names; the log has it for 24 hours, and no longer."""
+    end = utc_now() + timedelta(minutes=5)
+    (sent,) = await tenant.send(send_request(expire_time=end))
+    (item,) = await tenant.items(USER)
+    message = await get(tenant, sent.tracking_id)
+    assert item.expire_time == message.expire_time
+    assert item.expire_time.ToDatetime(UTC) == end
+
+    assert await world.stores.expiry.sweep(end) == 1
+
+    assert await left(tenant) == set()
+    log, a_day_later = world.stores.log, message.create_time.ToDatetime(UTC) + timedelta(days=1)
+    assert (await log.get(tenant.client_id, sent.tracking_id, a_day_later - _MOMENT)).expire_time == end
+    with pytest.raises(NotFound):
+        await log.get(tenant.client_id, sent.tracking_id, a_day_later)
+
+
+async def test_what_is_retracted_keeps_its_end(world: World, tenant: Tenant) -> None:
+    """A retraction changes when the message is deleted, for browsers that were away, and not when it is over."""
+    end = utc_now() + timedelta(minutes=5)
+    sent = await tenant.send(*(send_request(expire_time=end) for _ in range(2)))
+    await retract(tenant, tracking_ids=[sent[0].tracking_id])
+    await tenant.backend.messages.DeleteMessage(messages_pb2.DeleteMessageRequest(tracking_id=sent[1].tracking_id))
+
+    for one in sent:
+        document = await stored(world, tenant, one.tracking_id)
+        assert document["expire_time"] == end
+        assert document["delete_time"] > utc_now() + timedelta(days=30)
+
+
+async def test_a_repetition_after_the_end_has_its_first_answer(mongodb_uri: str, tenant: Tenant) -> None:
+    """A send whose end has come meanwhile would be refused now; its repetition is not."""
+    request = send_request(request_id="r", expire_time=utc_now() + timedelta(minutes=5))
+    (sent,) = await tenant.send(request)
+
+    async with run_world(mongodb_uri, now=lambda: utc_now() + timedelta(hours=1)) as later:
+        (again,) = await Tenant(later, tenant.client_id, tenant.secret).send(request)
+
+    assert (again.replayed, again.tracking_id) == (True, sent.tracking_id)
+
+
+async def test_what_waits_and_is_over_is_swept_without_a_word(world: World, tenant: Tenant) -> None:
+    """An item that nobody has fired before its end is taken back like any other, and never counted."""
+    at, end = LATER - timedelta(hours=2), LATER - timedelta(hours=1)
+    (waiting,) = await tenant.send(send_request(schedule_time=at, expire_time=end))
+    (shown,) = await tenant.send(send_request())
+
+    assert await world.stores.expiry.sweep(end) == 1
+
+    assert (await stored(world, tenant, waiting.tracking_id))["inapp"].keys() == {"unread", "retract_time"}
+    assert await left(tenant) == {shown.item_id}
+    assert await unread(tenant) == 1
 
 
 async def test_mongodb_deletes_ten_minutes_later(world: World) -> None:

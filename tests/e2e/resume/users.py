@@ -141,7 +141,7 @@ class User:
 
     async def schedule(self, ahead_s: float, *, late: bool = False) -> None:
         """Sends for a little later; then the worker sends it, and not before."""
-        at, name = utc_now() + timedelta(seconds=ahead_s), new_id()
+        at, name = utc_now() + timedelta(milliseconds=round(ahead_s * 1000)), new_id()
         request = send_request(user={"id": self.id}, request_id=new_id(), secondary_id=name)
         request.schedule_time.FromDatetime(at)
         backend = (self.late if late else self.right).backend
@@ -152,7 +152,7 @@ class User:
 
     async def update_schedule(self, tracking_id: str, ahead_s: float, *, late: bool = False) -> None:
         """Gives a message that may wait another time and another name."""
-        at, name = utc_now() + timedelta(seconds=ahead_s), new_id()
+        at, name = utc_now() + timedelta(milliseconds=round(ahead_s * 1000)), new_id()
         new = sender_pb2.SendRequest(secondary_id=name)
         new.schedule_time.FromDatetime(at)
         request = sender_pb2.UpdateScheduleRequest(tracking_id=tracking_id, request=new)
