@@ -371,6 +371,23 @@ async def test_an_overtaken_worker_cannot_fire(world: World, tenant: Tenant, mon
     assert await states(tenant, sent.tracking_id) == {"EMAIL": "SENT", "INAPP_WEB": "DELIVERED"}
 
 
+async def test_an_overtaken_worker_leaves_it_to_the_next(world: World, tenant: Tenant) -> None:
+    """One whose lease another has taken over does not write, and the other does."""
+    at = in_an_hour()
+    sent = await schedule(tenant, at)
+    others: list[Leased] = []
+
+    async def another_claims() -> None:
+        others.append(await claim(world, sent.tracking_id, at + LEASE))
+
+    async with firing(world, at, another_claims) as fire:
+        assert not await fire(await claim(world, sent.tracking_id, at))
+        assert await states(tenant, sent.tracking_id) == {"EMAIL": "SCHEDULED", "INAPP_WEB": "SCHEDULED"}
+        assert await fire(others[0])
+
+    assert await states(tenant, sent.tracking_id) == {"EMAIL": "PENDING", "INAPP_WEB": "DELIVERED"}
+
+
 async def test_a_cancellation_while_it_fires_wins(world: World, tenant: Tenant) -> None:
     """Cancelled while a worker plans it: the cancellation is answered OK, so nothing appears."""
     at = in_an_hour()

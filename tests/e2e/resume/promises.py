@@ -63,9 +63,9 @@ class Promises:
         self.open[tracking_id] = Promise([at], [name], self._ledger.begin(1))
 
     def choose(self, number: int) -> str:
-        """Gives one of those that may wait; empty: there is none."""
-        ids = list(self.open)
-        return ids[number % len(ids)] if ids else ""
+        """Gives one of the latest, since the others have most likely fired; empty: there is none."""
+        latest = list(self.open)[-3:]
+        return latest[number % len(latest)] if latest else ""
 
     @asynccontextmanager
     async def changing(self, tracking_id: str) -> AsyncIterator[Promise | None]:
