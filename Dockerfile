@@ -1,4 +1,4 @@
-# One image, every process: the command says which (serve, gateway). MongoDB is another container.
+# One image, every process: the command says which (serve, worker, gateway). MongoDB is another container.
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/carillon

@@ -111,7 +111,7 @@ explain: install ## Show what every query costs on 200,000 messages
 	PYTHONPATH=. python -m tests.contract.indexes
 
 .PHONY: bench
-bench: bench-send bench-live ## Measure all; B="--rounds 3" is quicker
+bench: bench-send bench-live bench-deliver ## Measure all; B="--rounds 3" is quicker
 
 .PHONY: bench-send
 bench-send: install ## Measure Send against a server that does nothing; B=--profile shows where the time goes
@@ -122,6 +122,11 @@ bench-send: install ## Measure Send against a server that does nothing; B=--prof
 bench-live: install ## Measure how soon events arrive, beside a stalled client and without, and what they cost
 	@.ci/bootstrap packages libcurl4
 	PYTHONPATH=.:protos/gen python -m tests.bench.live $(B)
+
+.PHONY: bench-deliver
+bench-deliver: install ## Measure a worker against the least that an outbox could do, and how soon it begins
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=.:protos/gen python -m tests.bench.deliver $(B)
 
 .PHONY: resume
 resume: install ## Kill and cut for as long as 100,000 changes take, and compare all clients; R="--events N --seed N"

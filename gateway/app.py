@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.http.app import create_app, serve_http
+from gateway.http.twilio import TwilioSignatures
 from gateway.server import serve_websockets
 from gateway.services_client import ServicesClient
 from gateway.session import Limits, Session
@@ -39,6 +40,9 @@ class Gateway:
     feed: Feed
     """The feed; ``feed.live`` is set once sessions can open."""
 
+    public_url: str
+    """Where its links lead: where the settings say that it is for the world, else its HTTP side on this machine."""
+
 
 async def run_gateway(
     settings: GatewaySettings,
@@ -60,6 +64,8 @@ async def run_gateway(
         PortTakenError: If it cannot listen where it should.
     """
     mongodb_uri, master_key = settings.require_mongodb_uri(), settings.require_master_key()
+    auth_token = settings.twilio_auth_token
+    signatures = TwilioSignatures(settings.public_url, auth_token.get_secret_value()) if auth_token else None
     limits = Limits(
         hello_timeout_s=settings.hello_timeout_s,
         outbox_frames=settings.outbox_frames,
@@ -98,7 +104,13 @@ async def run_gateway(
             listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             stop_http = asyncio.Event()
             serving = serve_http(
-                create_app(ws_port=sockets.port, dev=dev, is_stopping=stop.is_set),
+                create_app(
+                    ws_port=sockets.port,
+                    services=services.channel,
+                    signatures=signatures,
+                    dev=dev,
+                    is_stopping=stop.is_set,
+                ),
                 host=settings.host,
                 port=settings.http_port,
                 stop=stop_http,
@@ -106,7 +118,8 @@ async def run_gateway(
                 on_ready=listening.set_result,
             )
             tasks.create_task(serving, name="http")
-            on_ready(Gateway(sockets.port, await listening, feed))
+            http_port = await listening
+            on_ready(Gateway(sockets.port, http_port, feed, settings.public_url or f"http://localhost:{http_port}"))
             await stop.wait()
             # Events and HTTP go on for those who wait for their close.
             await sockets.drain(settings.drain_s)

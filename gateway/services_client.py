@@ -60,7 +60,7 @@ _REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSIO
 _CLOSES = {"TOKEN_EXPIRED": CloseCode.TOKEN_EXPIRED, "TOKEN_REVOKED": CloseCode.TOKEN_REVOKED}
 """What ends a session whose credentials are refused, by the reason; any other is REFUSED."""
 
-_TRANSIENT = frozenset(
+TRANSIENT = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 )
 _RESUMES = {inbox_pb2.INBOX_RESUME_FULL: "full", inbox_pb2.INBOX_RESUME_SNAPSHOT: "snapshot"}
@@ -97,6 +97,11 @@ class ServicesClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._channel.close()
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel, for calls whose request is its own credential."""
+        return self._channel
 
     async def read_welcome(self, hello: Hello, *, min_position: int) -> Welcome:
         """Reads the state of an inbox at ``min_position`` or later; raises SessionRefusedError."""
@@ -191,7 +196,7 @@ def _refusal(error: grpc.aio.AioRpcError) -> SessionRefusedError:
         return SessionRefusedError(_close_code(error))
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return SessionRefusedError(CloseCode.BAD_FRAME, FrameError(_reason(error), error.details() or code.name))
-    if code not in _TRANSIENT:
+    if code not in TRANSIENT:
         _log.warning("welcome_failed", code=code.name, details=error.details())
     return SessionRefusedError(CloseCode.UNAVAILABLE)
 
@@ -206,7 +211,7 @@ def _request_error(error: grpc.aio.AioRpcError) -> FrameError:
         wrong = error_details_pb2.BadRequest()
         path = wrong.field_violations[0].field if _unpack(error, wrong) and wrong.field_violations else ""
         return FrameError(_reason(error), error.details() or code.name, field=asks.frame_path(path))
-    if code in _TRANSIENT:
+    if code in TRANSIENT:
         return FrameError("UNAVAILABLE", "the services or the database did not answer in time; ask again in a moment")
     _log.warning("request_failed", code=code.name, details=error.details())
     return FrameError("INTERNAL", "the services failed")

@@ -12,6 +12,7 @@ from gateway.origins import origin_error
 from gateway.server import DRAIN_S, MAX_CONNECTIONS
 from gateway.session import Limits
 from services.kernel.crypto import parse_master_key
+from services.kernel.links import PUBLIC_URL
 from services.kernel.logging import LogLevel
 from services.kernel.process import SettingsError
 from services.live.feed import SILENCE_S
@@ -31,7 +32,9 @@ def _origins(given: object) -> object:
 class GatewaySettings(BaseSettings):
     """The settings of one gateway process."""
 
-    model_config = SettingsConfigDict(env_prefix="CARILLON_", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CARILLON_", frozen=True, use_attribute_docstrings=True, populate_by_name=True
+    )
 
     mongodb_uri: SecretStr | None = None
     """Where MongoDB is, a replica set. Required, except by `carillon dev`, which starts one of its own."""
@@ -53,6 +56,12 @@ class GatewaySettings(BaseSettings):
 
     ws_port: int = Field(default=8081, ge=0, le=65535)
     """The port of the websocket side. 0 takes a free one."""
+
+    public_url: str = Field(default="", pattern=PUBLIC_URL)
+    """Where the HTTP side is for the world, as the worker has it too: Twilio signs the address that it calls back."""
+
+    twilio_auth_token: SecretStr | None = Field(default=None, validation_alias="CARILLON_TWILIO__AUTH_TOKEN")
+    """The account's, as the worker has it: callbacks must be signed under it. Absent: signatures are not looked at."""
 
     log_level: LogLevel = "INFO"
     """The least level that is logged."""

@@ -44,6 +44,7 @@ from services.kernel.crypto import SecretBox, new_master_key, parse_master_key
 from services.kernel.cursors import CursorSigner
 from services.kernel.errors import Unavailable
 from services.kernel.interceptors import AuthInterceptor, ErrorInterceptor, LogInterceptor
+from services.kernel.links import LinkTokens
 from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable, watch_reachability
 from services.kernel.mongod import LocalMongod
@@ -52,10 +53,10 @@ from services.kernel.server import GrpcServer
 from services.live.feed import open_feed_client
 from services.live.hub import Ending
 from services.live.lazy import LazyFeed
+from services.messages import servicer as messages
 from services.messages.expiry import Expiry
 from services.messages.log import MessageLog
 from services.messages.schedules import ScheduleStore
-from services.messages.servicer import MessagesServicer
 from services.messages.store import MessageStore
 from services.notifications.servicer import NotificationsServicer
 from services.notifications.store import NotificationStore
@@ -73,7 +74,7 @@ from services.users.revocations import Revocations
 from services.users.store import UserStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -103,6 +104,7 @@ _USER_METHODS = {
     "Preferences": preferences.USER_METHODS,
     "Users": users.USER_METHODS,
 }
+_OPEN_METHODS = {"Messages": messages.OPEN_METHODS, "Preferences": preferences.OPEN_METHODS}
 
 _log = structlog.get_logger(__name__)
 
@@ -125,6 +127,7 @@ class Stores:
 
     def __init__(self, client: Client, secret_box: SecretBox) -> None:
         database: AsyncDatabase[dict[str, Any]] = client.get_default_database(DEFAULT_DATABASE)
+        self.database = database
         self.environments = EnvironmentStore(client, database, secret_box)
         self.sub_notifications = SubNotificationStore(database, self.environments)
         self.notifications = NotificationStore(database, self.environments, self.sub_notifications)
@@ -210,7 +213,7 @@ async def run_services(
         stores = Stores(client, storage.secret_box)
         feed = LazyFeed(feed_client.get_default_database(DEFAULT_DATABASE))
         prepared = asyncio.Event()
-        server = _make_server(settings, stores, feed, CursorSigner(storage.master_key), prepared, now)
+        server = _make_server(settings, stores, feed, storage.master_key, prepared, now)
         metrics = serve_metrics(settings.host, settings.metrics_port)
         async with stores, server, metrics, asyncio.TaskGroup() as tasks:
 
@@ -255,26 +258,30 @@ def _make_server(
     settings: ServicesSettings,
     stores: Stores,
     feed: LazyFeed,
-    cursors: CursorSigner,
+    master_key: bytes,
     prepared: asyncio.Event,
     now: Clock,
 ) -> GrpcServer:
     authenticator = Authenticator(stores.catalogue, now, not_before=stores.revocations.not_before)
 
-    async def authenticate(credentials: Credentials) -> Principal:
+    def require_ready() -> None:
         # Queries name their indexes, so none may run before these are there.
         if not prepared.is_set():
             raise Unavailable("the services are starting and have not reached MongoDB yet", reason="STARTING")
+
+    async def authenticate(credentials: Credentials) -> Principal:
+        require_ready()
         return await authenticator.authenticate(credentials)
 
-    user_methods = frozenset(
-        f"/carillon.v1.{service}/{method}" for service, methods in _USER_METHODS.items() for method in methods
+    authentication = AuthInterceptor(
+        authenticate, _full_names(_USER_METHODS), _full_names(_OPEN_METHODS), require_ready=require_ready
     )
-    sync = InboxSync(stores.inbox, stores.users, cursors, clock=now)
+    links = LinkTokens(master_key)
+    sync = InboxSync(stores.inbox, stores.users, CursorSigner(master_key), clock=now)
     watching = Watching(feed.hub, feed.ready, sync, clock=now)
 
     def register(server: grpc.aio.Server) -> None:
-        _register(server, stores, authenticator, now)
+        _register(server, stores, authenticator, links, now)
         inbox_pb2_grpc.add_InboxServicer_to_server(
             inbox.InboxServicer(stores.inbox, stores.marks, sync, watching, clock=now), server
         )
@@ -282,14 +289,20 @@ def _make_server(
     return GrpcServer(
         register,
         service_names=[service.full_name for file in _FILES for service in file.DESCRIPTOR.services_by_name.values()],
-        interceptors=(LogInterceptor(), ErrorInterceptor(), AuthInterceptor(authenticate, user_methods)),
+        interceptors=(LogInterceptor(), ErrorInterceptor(), authentication),
         host=settings.host,
         port=settings.grpc_port,
         use_reflection=settings.reflection,
     )
 
 
-def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authenticator, now: Clock) -> None:
+def _full_names(methods: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    return frozenset(f"/carillon.v1.{service}/{name}" for service, names in methods.items() for name in names)
+
+
+def _register(
+    server: grpc.aio.Server, stores: Stores, authenticator: Authenticator, links: LinkTokens, now: Clock
+) -> None:
     new_id = clock.new_id
     sending = Sending(
         catalogue=stores.catalogue,
@@ -319,8 +332,8 @@ def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authentica
         server,
     )
     preferences_pb2_grpc.add_PreferencesServicer_to_server(
-        preferences.PreferencesServicer(  # type: ignore[abstract] # not whole yet
-            stores.preferences, stores.users, stores.notifications, stores.sub_notifications, clock=now
+        preferences.PreferencesServicer(
+            stores.preferences, stores.users, stores.notifications, stores.sub_notifications, links, clock=now
         ),
         server,
     )
@@ -331,7 +344,7 @@ def _register(server: grpc.aio.Server, stores: Stores, authenticator: Authentica
         NotificationsServicer(stores.notifications, stores.catalogue, clock=now, new_id=new_id), server
     )
     messages_pb2_grpc.add_MessagesServicer_to_server(
-        MessagesServicer(stores.log, stores.messages, clock=now),  # type: ignore[abstract] # not whole yet
+        messages.MessagesServicer(stores.log, stores.messages, links, clock=now),  # type: ignore[abstract] # not whole yet
         server,
     )
     broadcasts_pb2_grpc.add_BroadcastsServicer_to_server(broadcasts_pb2_grpc.BroadcastsServicer(), server)  # type: ignore[abstract] # not built yet

@@ -15,6 +15,7 @@ from services import catalogue
 from services.app import open_storage, run_services
 from services.commands import env
 from services.commands.calls import DEADLINE_S, CommandError, backend, call, console, describe, target
+from services.commands.doctor import doctor
 from services.commands.send import send
 from services.commands.token import create_token
 from services.commands.watch import watch
@@ -67,7 +68,7 @@ def dev() -> None:
 
     settings = read_settings(ServicesSettings)
     configure_logging(settings.log_level)
-    call(run_dev(settings, console))
+    call(run_dev(settings, read_settings(WorkerSettings), console))
 
 
 @app.command()
@@ -98,7 +99,10 @@ def worker() -> None:
 
     async def run_until_stopped() -> None:
         stop = stop_on_signals()
-        async with open_storage(settings) as storage, open_providers(settings) as providers:
+        async with (
+            open_storage(settings) as storage,
+            open_providers(settings, master_key=storage.master_key) as providers,
+        ):
             await run_worker(
                 settings,
                 storage,
@@ -174,6 +178,7 @@ def health() -> None:
         raise typer.Exit(1)
 
 
+app.command("doctor")(doctor)
 app.command("send")(send)
 app.command("watch")(watch)
 

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.delivery.settings import ApnsSettings, FcmSettings, SmtpSettings, TwilioSettings
+from services.kernel.links import PUBLIC_URL
 from services.kernel.logging import LogLevel
 
 
@@ -68,7 +69,7 @@ class WorkerSettings(StorageSettings):
     fcm: FcmSettings | None = None
     """FCM. Absent: PUSH to other devices is not configured."""
 
-    public_url: str = Field(default="", pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$")
+    public_url: str = Field(default="", pattern=PUBLIC_URL)
     """Where the gateway's HTTP side is for the world: what links in mails and callbacks of providers begin with."""
 
     private_networks: bool = False

@@ -26,16 +26,26 @@ _PATIENCE_MS = 20_000
 async def failing_inserts(
     client: Client, app_name: str, *, times: int | None = None, **how: Any
 ) -> AsyncIterator[None]:
-    """Lets inserts fail until the block ends.
+    """Lets inserts fail until the block ends, as `failing_commands`."""
+    async with failing_commands(client, app_name, "insert", times=times, **how):
+        yield
+
+
+@asynccontextmanager
+async def failing_commands(
+    client: Client, app_name: str, *commands: str, times: int | None = None, **how: Any
+) -> AsyncIterator[None]:
+    """Lets commands fail until the block ends.
 
     Args:
         client: Who asks for it, with another name than those that fail.
-        app_name: The clients whose inserts fail.
+        app_name: The clients whose commands fail.
+        commands: Which of them, as ``insert``.
         times: How often; absent: always.
         how: ``errorCode``, ``errorLabels``, ``writeConcernError``, ``closeConnection`` or ``blockConnection``.
     """
     mode: Any = {"times": times} if times else "alwaysOn"
-    data = {"failCommands": ["insert"], "appName": app_name, **how}
+    data = {"failCommands": list(commands), "appName": app_name, **how}
     await client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
     try:
         yield

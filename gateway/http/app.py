@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from gateway.http import dev as dev_routes
-from gateway.http import errors
+from gateway.http import errors, twilio, unsubscribe
 from gateway.http.files import Files
 from services.kernel.errors import DomainError
 from services.kernel.server import PortTakenError
@@ -38,12 +38,19 @@ DRAIN_S = 5
 
 
 def create_app(
-    *, ws_port: int, dev: dev_routes.DevAccess | None = None, is_stopping: Callable[[], bool] = lambda: False
+    *,
+    ws_port: int,
+    services: grpc.aio.Channel | None = None,
+    signatures: twilio.TwilioSignatures | None = None,
+    dev: dev_routes.DevAccess | None = None,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """Makes the application.
 
     Args:
         ws_port: Where the gateway's sockets are, on whatever host the browser reaches us by.
+        services: The way to the services, for links and callbacks. Without it there are no such routes.
+        signatures: Checks callbacks of Twilio. Without it the token in their address is all that is asked for.
         dev: Makes the page work, and so gives anyone who can reach it this backend's rights; refuses every host but
             loopback, as another site could have its own name point here. Without it there are no such routes.
         is_stopping: Tells whether this process is on its way out, and wants no more work.
@@ -65,6 +72,9 @@ def create_app(
         """Tells a page where the sockets are, and whether the routes of dev are there."""
         return {"ws_port": ws_port, "dev": dev is not None}
 
+    if services:
+        app.include_router(unsubscribe.create_router(services))
+        app.include_router(twilio.create_router(services, signatures))
     if dev:
         app.include_router(dev_routes.create_router(dev))
     # Last, as it takes every path.
@@ -172,7 +182,10 @@ class _Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    # A page may have a policy of its own.
+                    headers.setdefault(name, value)
             await send(message)
 
         app = self._app

@@ -66,8 +66,3 @@ def describe(error: grpc.aio.AioRpcError) -> str:
         if detail.Unpack(violations):
             return "; ".join(f"{one.field}: {one.description}" for one in violations.field_violations)
     return f"{error.code().name}: {error.details()}"
-
-
-def printable(text: str) -> str:
-    """Gives a text on one line without what a terminal would obey: a title may come from anybody."""
-    return "".join(char if char.isprintable() else " " for char in text)

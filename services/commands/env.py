@@ -12,13 +12,14 @@ import typer
 from rich.table import Table
 
 from services.app import Stores, open_storage
-from services.commands.calls import CommandError, call, console, printable
+from services.commands.calls import CommandError, call, console
 from services.environments.model import Environment, Secret, is_client_id
 from services.kernel import clock
 from services.kernel.crypto import new_secret
 from services.kernel.logging import configure_logging
 from services.kernel.mongo import open_client
 from services.kernel.process import read_settings
+from services.kernel.terminal import printable
 from services.settings import ServicesSettings
 
 if TYPE_CHECKING:

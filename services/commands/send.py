@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from carillon.v1 import channel_pb2, delivery_pb2, sender_pb2, sender_pb2_grpc, user_pb2
-from services.commands.calls import CommandError, backend, call, console, printable
+from services.commands.calls import CommandError, backend, call, console
 from services.kernel.process import read_settings
+from services.kernel.terminal import printable
 from services.settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ def send(
         notification_id=notification_id,
         user=user_pb2.User(id=user_id),
         merge_tags=merge_tags(merge_tag or [], json_file),
-        schedule_local_time=at,
     )
+    if at is not None:
+        request.schedule_local_time = at
     settings = read_settings(ClientSettings)
 
     async def run() -> sender_pb2.SendResponse:

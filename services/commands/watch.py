@@ -14,11 +14,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
-from services.commands.calls import CommandError, call, console, printable
+from services.commands.calls import CommandError, call, console
 from services.kernel import clock
 from services.kernel.auth import user_hash
 from services.kernel.process import read_settings
 from services.kernel.server import stop_on_signals
+from services.kernel.terminal import printable
 from services.settings import ClientSettings
 
 if TYPE_CHECKING:

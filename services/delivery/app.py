@@ -9,12 +9,15 @@ import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from services.app import DEFAULT_DATABASE, Stores
+from services.app import Stores
+from services.delivery.channels.smtp import Smtp
+from services.delivery.links import Links
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import Worker
 from services.kernel import clock
 from services.kernel.errors import Unavailable
+from services.kernel.links import LinkTokens
 from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
 from services.sender.firing import Firing
@@ -30,11 +33,21 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_providers(settings: WorkerSettings, *, fallback: Provider | None = None) -> AsyncIterator[Providers]:
-    """Gives the providers that are configured, on connections that end with the block."""
-    async with AsyncExitStack() as entered:  # noqa: F841 # each provider is entered here
+async def open_providers(
+    settings: WorkerSettings, *, master_key: bytes, fallback: Provider | None = None
+) -> AsyncIterator[Providers]:
+    """Gives the providers that are configured, on connections that end with the block.
+
+    Args:
+        settings: The worker's settings.
+        master_key: What the tokens in the addresses of mails and callbacks are sealed under.
+        fallback: Carries what no provider does.
+    """
+    links = Links(settings.public_url, LinkTokens(master_key))
+    async with AsyncExitStack() as entered:
+        smtp = settings.smtp and Smtp(settings.smtp, now=clock.utc_now, unsubscribe_url=links.unsubscribe_url)
         yield Providers(
-            email=None,
+            email=await entered.enter_async_context(smtp) if smtp else None,
             sms=None,
             call=None,
             apns=None,
@@ -66,7 +79,7 @@ async def run_worker(
     async with open_client(storage.mongodb_uri, app_name="carillon worker") as client:
         stores = Stores(client, storage.secret_box)
         outbox = Outbox(
-            client.get_default_database(DEFAULT_DATABASE),
+            stores.database,
             owner=f"{socket.gethostname()}/{os.getpid()}",
             new_id=clock.new_id,
             now=now,
@@ -88,7 +101,7 @@ async def run_worker(
         metrics = serve_metrics(settings.host, settings.metrics_port)
         async with stores, outbox, metrics, asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(stores.catalogue.run(), name="catalogue")
-            preparing = tasks.create_task(_prepare(client, stores, outbox), name="storage")
+            preparing = tasks.create_task(_prepare(client, stores), name="storage")
             stopped = tasks.create_task(stop.wait(), name="stop")
             await asyncio.wait((preparing, stopped), return_when=asyncio.FIRST_COMPLETED)
             if preparing.done():
@@ -98,10 +111,9 @@ async def run_worker(
                 task.cancel()
 
 
-async def _prepare(client: Client, stores: Stores, outbox: Outbox) -> None:
+async def _prepare(client: Client, stores: Stores) -> None:
     while True:
         await wait_until_reachable(client)
         with contextlib.suppress(Unavailable), translate_errors():
             await stores.ensure_indexes()
-            await outbox.ensure_indexes()
             return

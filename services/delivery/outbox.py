@@ -28,6 +28,7 @@ from services.messages.documents import (
     target_to_document,
 )
 from services.messages.model import DeliveryState
+from services.messages.sources import DUE_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +49,6 @@ MAX_CLAIM = 100
 # Taken at random from these: two workers that look at the same moment seldom want the same.
 _CANDIDATES = 400
 
-DUE_INDEX = "due"
 _FIELDS = (
     "notification_id",
     "sub_notification_id",
@@ -159,12 +159,6 @@ class Outbox:
     ) -> None:
         await self._writes.__aexit__(kind, error, traceback)
         await self._checks.__aexit__(kind, error, traceback)
-
-    async def ensure_indexes(self) -> None:
-        """Creates what finds the messages that are due."""
-        await self._collection.create_index(
-            [("lane", 1), ("due_time", 1)], name=DUE_INDEX, partialFilterExpression={"due_time": {"$exists": True}}
-        )
 
     async def claim(self, lane: int, *, limit: int) -> list[Leased]:
         """Claims up to ``limit`` of the oldest due messages of a lane, at most 100; none is another worker's."""

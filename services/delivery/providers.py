@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from services.delivery.bulkhead import Bulkhead
 from services.kernel.vocabulary import Channel
 from services.users.model import PushToken
 
@@ -27,7 +27,12 @@ class Providers:
     fallback: Provider | None = None
     """What carries everything that no other does: in development, the console."""
 
-    _bulkheads: dict[str, asyncio.Semaphore] = field(default_factory=dict, repr=False, compare=False)
+    _bulkheads: dict[str, Bulkhead] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def named(self) -> dict[str, Provider | None]:
+        """All of them by the name of their setting, for who checks each."""
+        return {"smtp": self.email, "twilio": self.sms, "apns": self.apns, "fcm": self.fcm}
 
     def choose(self, environment: Environment, channel: Channel, target: Target) -> Provider | None:
         """Gives the provider that carries a channel to a target, or None where none is configured."""
@@ -47,8 +52,8 @@ class Providers:
                 chosen = None
         return chosen or self.fallback
 
-    def bulkhead(self, provider: Provider) -> asyncio.Semaphore:
+    def bulkhead(self, provider: Provider) -> Bulkhead:
         """Gives what bounds the calls of a provider, so that a slow one holds up nobody else."""
         if provider.name not in self._bulkheads:
-            self._bulkheads[provider.name] = asyncio.Semaphore(provider.max_in_flight)
+            self._bulkheads[provider.name] = Bulkhead(provider.max_in_flight)
         return self._bulkheads[provider.name]

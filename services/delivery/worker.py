@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.delivery.model import Answer, Outgoing
-from services.delivery.outbox import LEASE_S
+from services.delivery.outbox import LEASE_S, MAX_CLAIM
 from services.delivery.retry import GIVE_UP_AFTER
 from services.delivery.rounds import Tried, interrupted, is_due, left_out, open_targets, tried
 from services.kernel.errors import Unavailable
@@ -44,7 +44,7 @@ SINGLE, BULK = 0, 1
 MAX_MESSAGES = 500
 """How many messages a worker has at once; of the bulk lane at most half of them, so that a single one finds room."""
 
-POLL_S = 0.1
+POLL_S = 0.08
 _RENEW_S = LEASE_S / 4
 # What is left of a lease after a call's deadline: enough to write what became of it.
 _MARGIN_S = 10.0
@@ -126,8 +126,10 @@ class Worker:
             leased: list[Leased] = []
             if room > 0:
                 leased = await self._outbox.claim(SINGLE, limit=room)
-            if not leased and bulk_room > 0:
-                leased = await self._outbox.claim(BULK, limit=bulk_room)
+            # Where there are more single ones, they go first; a steady trickle of them does not keep the others out.
+            bulk_room = min(bulk_room, MAX_CLAIM - len(leased), room - len(leased))
+            if bulk_room > 0:
+                leased += await self._outbox.claim(BULK, limit=bulk_room)
             if not leased:
                 return []
             users = await self._users.get_many({(one.key.client_id, one.key.user_id) for one in leased})
@@ -281,7 +283,7 @@ class Worker:
 
     async def _call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
         """Makes one call, unless there is a reason by now not to."""
-        async with self._providers.bulkhead(provider):
+        async with self._providers.bulkhead(provider).enter(held.leased.lane):
             if not await self._may_call(held, outgoing.content.channel, provider):
                 return None
             started = self._clock()

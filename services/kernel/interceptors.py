@@ -160,11 +160,23 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     Args:
         authenticate: Checks credentials, and raises ``auth.credentials_invalid()`` for wrong ones.
         user_methods: Full names of methods, as ``/carillon.v1.Inbox/ListInbox``.
+        open_methods: The same for those whose request is its own credential, which they check themselves. No other is
+            looked at, not even a wrong one, and there is no current principal.
+        require_ready: Called before one of these; raises while no call may run.
     """
 
-    def __init__(self, authenticate: Authenticate, user_methods: frozenset[str]) -> None:
+    def __init__(
+        self,
+        authenticate: Authenticate,
+        user_methods: frozenset[str],
+        open_methods: frozenset[str] = frozenset(),
+        *,
+        require_ready: Callable[[], None] = lambda: None,
+    ) -> None:
         self._authenticate = authenticate
         self._user_methods = user_methods
+        self._open_methods = open_methods
+        self._require_ready = require_ready
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -175,7 +187,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _around(self, details: grpc.HandlerCallDetails, context: Context) -> AsyncIterator[None]:
-        if not _is_open(details.method):
+        if details.method in self._open_methods:
+            self._require_ready()
+        elif not _is_open(details.method):
             credentials = auth.parse_credentials(details.invocation_metadata)
             principal = await self._authenticate(credentials)
             auth.set_current_caller(principal, credentials)

@@ -29,7 +29,8 @@ def read_settings(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        raise SettingsError(f"CARILLON_{str(problem['loc'][0]).upper()}: {problem['msg']}") from None
+        variable = "__".join(str(part).upper() for part in problem["loc"])
+        raise SettingsError(f"CARILLON_{variable}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from carillon.v1 import delivery_pb2, inbox_pb2, messages_pb2, sender_pb2
+from services.delivery.model import shortened
+from services.kernel import validation
 from services.kernel.wire import EnumCodec, from_timestamp, refuse_unbuilt, to_timestamp
 from services.messages.entry import LogFilter
-from services.messages.model import AttemptOutcome, DeliveryState, SkipReason, WarningCode
+from services.messages.model import AttemptOutcome, DeliveryState, Report, SkipReason, WarningCode
 from services.notifications.convert import CHANNELS, PRIORITIES, content_to_proto
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _MAX_VALUES = 100
 _MAX_IDS = 1000
+_MAX_PROVIDER_ID_BYTES = 256
+_REPORTED = (DeliveryState.DELIVERED, DeliveryState.FAILED)
 _UNBUILT = ("broadcast_ids", "request_conditions")
 _IDS = (
     "user_ids",
@@ -81,6 +85,17 @@ def is_full_from_proto(view: int, violations: Violations) -> bool:
     if view not in messages_pb2.MessageView.values():
         violations.add("view", f"has the unknown value {view}", "UNKNOWN_VALUE")
     return view == messages_pb2.MESSAGE_VIEW_FULL
+
+
+def report_from_proto(request: messages_pb2.ReportDeliveryRequest, violations: Violations) -> Report:
+    """Reads what a provider reports."""
+    provider_id = validation.text(
+        request.provider_id, violations, field="provider_id", max_bytes=_MAX_PROVIDER_ID_BYTES, required=True
+    )
+    state = _STATES.from_wire(request.state, violations, field="state")
+    if state and state not in _REPORTED:
+        violations.add("state", f"must be DELIVERED or FAILED, but is {state}")
+    return Report(provider_id, state or DeliveryState.FAILED, shortened(request.detail))
 
 
 def entry_to_proto(entry: LogEntry) -> messages_pb2.Message:

@@ -141,6 +141,17 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider says later about something that it accepted."""
+
+    provider_id: str
+    state: DeliveryState
+    """DELIVERED or FAILED."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class InboxItem:
     """The in-app side of a message: all that a browser sees of it."""
 

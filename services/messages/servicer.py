@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from carillon.v1 import messages_pb2, messages_pb2_grpc
 from services.kernel import validation
 from services.kernel.auth import current_principal
+from services.kernel.errors import Unauthenticated
+from services.kernel.links import ReportLink
 from services.kernel.paging import decode_page_token, encode_page_token
 from services.kernel.validation import Violations
 from services.messages import convert
@@ -14,16 +16,21 @@ from services.messages import convert
 if TYPE_CHECKING:
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
+    from services.kernel.links import LinkTokens
     from services.messages.log import MessageLog
     from services.messages.store import MessageStore
 
 
-class MessagesServicer(messages_pb2_grpc.MessagesServicer):
-    """Serves the log to backends."""
+OPEN_METHODS = ("ReportDelivery",)
 
-    def __init__(self, log: MessageLog, messages: MessageStore, *, clock: Clock) -> None:
+
+class MessagesServicer(messages_pb2_grpc.MessagesServicer):
+    """Serves the log to backends, and takes providers' reports."""
+
+    def __init__(self, log: MessageLog, messages: MessageStore, links: LinkTokens, *, clock: Clock) -> None:
         self._log = log
         self._messages = messages
+        self._links = links
         self._clock = clock
 
     async def GetMessage(
@@ -67,3 +74,20 @@ class MessagesServicer(messages_pb2_grpc.MessagesServicer):
 
         await self._messages.delete(current_principal().client_id, tracking_id, self._clock())
         return messages_pb2.DeleteMessageResponse()
+
+    async def ReportDelivery(
+        self, request: messages_pb2.ReportDeliveryRequest, context: Context
+    ) -> messages_pb2.ReportDeliveryResponse:
+        """Records what a provider says about a message; its token is the only credential that is looked at."""
+        link = self._links.read(request.report_token, ReportLink)
+        if link is None:
+            raise Unauthenticated(
+                "the report token is none of ours, or not whole; call back the address as it was given",
+                reason="REPORT_TOKEN_INVALID",
+            )
+        violations = Violations()
+        report = convert.report_from_proto(request, violations)
+        violations.raise_if_any()
+
+        await self._messages.report(link, report, self._clock())
+        return messages_pb2.ReportDeliveryResponse()

@@ -16,6 +16,7 @@ ID_INDEX = "_id_"
 TRACKING_INDEX = "tracking"
 LOG_INDEX = "log"
 REQUEST_INDEX = "request"
+DUE_INDEX = "due"
 
 _COMPARED = {
     "user_ids": "_id.u",

@@ -31,13 +31,14 @@ from services.messages.documents import (
 from services.messages.entry import message_not_found
 from services.messages.inserts import Inserted, insert_all
 from services.messages.model import (
+    AttemptOutcome,
     DeliveryState,
     Retraction,
     StoredRequest,
     message_deleted,
     optional_fields,
 )
-from services.messages.sources import REQUEST_INDEX, TRACKING_INDEX
+from services.messages.sources import DUE_INDEX, REQUEST_INDEX, TRACKING_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
 
     from pymongo.asynchronous.database import AsyncDatabase
 
-    from services.messages.model import InboxItem, Message, RetractionFilter
+    from services.kernel.links import ReportLink
+    from services.messages.model import InboxItem, Message, Report, RetractionFilter
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 LATER: Mapping[str, Any] = {"box": "later", "unread": False}
@@ -83,7 +85,7 @@ class MessageStore:
         await self._inserts.__aexit__(kind, error, traceback)
 
     async def ensure_indexes(self) -> None:
-        """Creates what `retract` finds items by, and what keeps a request_id from being stored twice."""
+        """Creates what finds items and what is due, and what keeps a request_id from being stored twice."""
         visible = {"inapp.box": {"$exists": True}}
         await self._collection.create_index(
             [("_id.e", 1), ("_id.u", 1), ("notification_id", 1)], name=_LIVE_INDEX, partialFilterExpression=visible
@@ -93,6 +95,12 @@ class MessageStore:
             name=REQUEST_INDEX,
             unique=True,
             partialFilterExpression={"request_id": {"$exists": True}},
+        )
+        await self._collection.create_index(
+            # What workers claim: a message is in it for as long as something of it is to be done.
+            [("lane", 1), ("due_time", 1)],
+            name=DUE_INDEX,
+            partialFilterExpression={"due_time": {"$exists": True}},
         )
 
     async def insert(self, message: RawBSONDocument) -> Inserted:
@@ -168,6 +176,40 @@ class MessageStore:
             )
             cancelled_count += waiting_count * result.modified_count
         return cancelled_count
+
+    async def report(self, link: ReportLink, report: Report, now: datetime) -> None:
+        """Writes what a provider says about a message, where that is news and about what it accepted last.
+
+        The report may come before the worker has written that the provider accepted the message: then the delivery is
+        still pending and nothing is known of the provider's id. The worker's write leaves alone what is reported.
+        """
+        accepted = {"outcome": AttemptOutcome.ACCEPTED.value, "provider_id": {"$exists": True}}
+        # Nothing is tried again once a provider has accepted, so no delivery has more than one such attempt.
+        is_of_this = [
+            {"attempts": {"$not": {"$elemMatch": accepted}}},
+            {"attempts": {"$elemMatch": accepted | {"provider_id": report.provider_id}}},
+        ]
+        reported = {
+            "channel": link.channel.value,
+            "state": {"$in": [DeliveryState.PENDING.value, DeliveryState.SENT.value]},
+            "$or": is_of_this,
+        }
+        of_channel = "deliveries.$[reported]"
+        update: dict[str, Any] = {
+            "$set": {f"{of_channel}.state": report.state.value, f"{of_channel}.update_time": now},
+            "$unset": {f"{of_channel}.next_time": ""},
+        }
+        update["$set" if report.detail else "$unset"][f"{of_channel}.detail"] = report.detail
+        with translate_errors(), deadline():
+            await self._collection.update_one(
+                {
+                    "_id": {"e": link.client_id, "u": link.user_id, "m": link.tracking_id},
+                    "deliveries": {"$elemMatch": reported},
+                },
+                update,
+                array_filters=[{"reported.channel": link.channel.value}],
+                hint="_id_",
+            )
 
     async def delete(self, client_id: str, tracking_id: str, now: datetime) -> None:
         """Deletes every trace of a message but that it was; its item disappears live, what waits is never sent.

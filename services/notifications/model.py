@@ -133,10 +133,14 @@ class Notification:
         """Gives the settings of a channel, or None where the definition leaves the channel out."""
         return self._settings.get(channel)
 
+    def default(self, channel: Channel) -> DeliveryOption:
+        """Gives what holds on a channel without a choice: INSTANT where it is left out, as a send may force it."""
+        settings = self.settings(channel)
+        return settings.default_delivery_option if settings else DeliveryOption.INSTANT
+
     def resolve_on(self, channel: Channel) -> DeliveryOption:
         """Gives what "on" means for a channel: its default, or INSTANT where that is OFF or the channel is left out."""
-        settings = self.settings(channel)
-        default = settings.default_delivery_option if settings else DeliveryOption.INSTANT
+        default = self.default(channel)
         return DeliveryOption.INSTANT if default is DeliveryOption.OFF else default
 
 

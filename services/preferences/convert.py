@@ -14,6 +14,7 @@ from services.preferences.model import MAX_PREFERENCES, Choices, Key, Preference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from services.kernel.links import UnsubscribeLink
     from services.kernel.validation import Violations
     from services.kernel.vocabulary import Channel
     from services.notifications.model import Notification
@@ -77,6 +78,25 @@ def effective_to_proto(
             )
             for sub_notification in sub_notifications
         ],
+    )
+
+
+def followed_to_proto(
+    link: UnsubscribeLink,
+    notification: Notification | None,
+    sub_notification: SubNotification | None,
+    choices: Choices | None,
+) -> preferences_pb2.UnsubscribeResponse:
+    """Gives what holds where the link of a mail was followed; without a definition or without a user that is OFF."""
+    option = DeliveryOption.OFF
+    if choices:
+        by_default = notification.default(link.channel) if notification else DeliveryOption.OFF
+        option = choices.choice(link.notification_id, link.sub_notification_id, link.channel) or by_default
+    held = Preference(link.notification_id, link.channel, link.sub_notification_id, option)
+    return preferences_pb2.UnsubscribeResponse(
+        preference=preference_to_proto(held),
+        title=(notification and notification.title) or link.notification_id,
+        sub_notification_title=(sub_notification and sub_notification.title) or link.sub_notification_id,
     )
 
 

@@ -108,7 +108,8 @@ def patched(stored: Sequence[Preference], given: Sequence[Preference]) -> list[P
         InvalidArgument: If they are more than a user may have.
     """
     choices = {preference.key: preference for preference in (*stored, *given)}
-    if len(choices) > MAX_PREFERENCES:
+    # Links of mails may have added more, which must not keep the user from changing what is there.
+    if len(choices) > max(MAX_PREFERENCES, len(stored)):
         problem = f"must leave the user with at most {MAX_PREFERENCES} choices, but with these are {len(choices)}"
         raise InvalidArgument([FieldViolation("preferences", problem, "TOO_MANY")])
     return in_order(choices.values())
@@ -121,4 +122,23 @@ def without(stored: Sequence[Preference], notification_id: str, sub_notification
         for preference in stored
         if preference.notification_id != notification_id
         or sub_notification_id not in ("", preference.sub_notification_id)
+    ]
+
+
+def turned_off(stored: Sequence[Preference], key: Key) -> list[Preference]:
+    """Gives the choices after the link of a mail was followed.
+
+    That is one more than a user may have, if it comes to that: whoever has had enough of the mails must be heard.
+    """
+    notification_id, sub_notification_id, channel = key
+    off = Preference(notification_id, channel, sub_notification_id, DeliveryOption.OFF)
+    return in_order([*(preference for preference in stored if preference.key != key), off])
+
+
+def turned_on_again(stored: Sequence[Preference], key: Key) -> list[Preference]:
+    """Gives the choices without what the link of a mail has added; one that is not OFF was made by somebody since."""
+    return [
+        preference
+        for preference in stored
+        if preference.key != key or preference.delivery_option is not DeliveryOption.OFF
     ]

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from carillon.v1 import preferences_pb2, preferences_pb2_grpc
 from services.kernel import validation
 from services.kernel.auth import current_principal, resolve_user_id
+from services.kernel.errors import FailedPrecondition, Unauthenticated
+from services.kernel.links import UnsubscribeLink
 from services.kernel.paging import decode_page_token, encode_page_token
 from services.kernel.validation import Violations
+from services.kernel.vocabulary import DeliveryOption
 from services.preferences import convert
 from services.preferences.model import (
     MAX_PARTS_OF_PAGE,
@@ -17,6 +20,8 @@ from services.preferences.model import (
     Preference,
     page_of,
     patched,
+    turned_off,
+    turned_on_again,
     without,
 )
 
@@ -25,13 +30,15 @@ if TYPE_CHECKING:
 
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
+    from services.kernel.links import LinkTokens
     from services.notifications.model import Notification
     from services.notifications.store import NotificationStore
     from services.preferences.store import PreferenceStore
     from services.sub_notifications.store import SubNotificationStore
     from services.users.store import UserStore
 
-USER_METHODS = ("DeletePreferences", "GetPreferences", "PatchPreferences", "SetPreferences", "Unsubscribe")
+USER_METHODS = ("DeletePreferences", "GetPreferences", "PatchPreferences", "SetPreferences")
+OPEN_METHODS = ("Unsubscribe",)
 
 
 class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
@@ -43,6 +50,7 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
         users: UserStore,
         notifications: NotificationStore,
         sub_notifications: SubNotificationStore,
+        links: LinkTokens,
         *,
         clock: Clock,
     ) -> None:
@@ -50,6 +58,7 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
         self._users = users
         self._notifications = notifications
         self._sub_notifications = sub_notifications
+        self._links = links
         self._clock = clock
 
     async def GetPreferences(
@@ -141,6 +150,40 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
         )
         return preferences_pb2.DeletePreferencesResponse(preferences=map(convert.preference_to_proto, preferences))
 
+    async def Unsubscribe(
+        self, request: preferences_pb2.UnsubscribeRequest, context: Context
+    ) -> preferences_pb2.UnsubscribeResponse:
+        """Turns off what a mail was about; its token is the only credential that is looked at."""
+        link = self._links.read(request.unsubscribe_token, UnsubscribeLink)
+        if link is None:
+            raise Unauthenticated(
+                "the unsubscribe token is none of ours, or not whole; follow the link of the mail as it came",
+                reason="UNSUBSCRIBE_TOKEN_INVALID",
+            )
+        notification = await self._notifications.get(link.client_id, link.notification_id)
+        if notification and not request.resubscribe:
+            _check_off_offered(link, notification)
+
+        preferences = await self._follow(link, request)
+        part = link.sub_notification_id and await self._sub_notifications.get(
+            link.client_id, link.notification_id, link.sub_notification_id
+        )
+        choices = None if preferences is None else Choices(preferences)
+        return convert.followed_to_proto(link, notification, part or None, choices)
+
+    async def _follow(
+        self, link: UnsubscribeLink, request: preferences_pb2.UnsubscribeRequest
+    ) -> Sequence[Preference] | None:
+        """Gives the choices after a link was followed; None where the user is gone, of whom nothing may come back."""
+        client_id, user_id = link.client_id, link.user_id
+        if await self._users.get(client_id, user_id) is None:
+            return None
+        if request.validate_only:
+            return await self._preferences.get(client_id, user_id)
+        key = (link.notification_id, link.sub_notification_id, link.channel)
+        change = turned_on_again if request.resubscribe else turned_off
+        return await self._preferences.change(client_id, user_id, lambda stored: change(stored, key), self._clock())
+
     async def _notifications_after(
         self, client_id: str, notification_id: str, next_part: str, *, limit: int
     ) -> list[Notification]:
@@ -157,3 +200,13 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
         named = {preference.notification_id for preference in protos[:MAX_PREFERENCES]}
         notifications = await self._notifications.get_many(client_id, named)
         return convert.preferences_from_proto(protos, notifications, violations)
+
+
+def _check_off_offered(link: UnsubscribeLink, notification: Notification) -> None:
+    settings = notification.settings(link.channel)
+    if settings and DeliveryOption.OFF not in settings.offered_delivery_options:
+        raise FailedPrecondition(
+            f"notification '{notification.id}' does not offer OFF on {link.channel}: nobody can turn it off",
+            reason="OFF_NOT_OFFERED",
+            metadata={"title": notification.title or notification.id},
+        )

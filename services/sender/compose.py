@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.delivery.payloads import too_large
 from services.kernel.vocabulary import Channel
 from services.messages.model import (
     Delivery,
@@ -122,6 +123,8 @@ def _deliver(planned: PlannedChannel | SkippedChannel, send: Send, values: Mappi
         content = render(planned.template.content, values, send.replace)
     except RenderError as error:
         return Delivery(channel, DeliveryState.SKIPPED, error.reason, error.detail)
+    if problem := too_large(content, send.options, send.notification_id):
+        return Delivery(channel, DeliveryState.SKIPPED, SkipReason.CONTENT_TOO_LARGE, problem)
     # The item is in the inbox as soon as the message is stored; everything else waits for its provider.
     state = DeliveryState.DELIVERED if channel is Channel.INAPP_WEB else DeliveryState.PENDING
     return Delivery(channel, state, content=content, address=planned.address)

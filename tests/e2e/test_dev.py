@@ -8,12 +8,16 @@ import socket
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 from playwright.async_api import expect
 
+from services.kernel.auth import basic_authorization
+from tests.contract.services.world import Caller
 from tests.e2e.browser import badge, open_page, state, titles
 from tests.e2e.processes import call, free_port, start
 from tests.e2e.stack import TITLE
+from tests.e2e.test_worker import to_everywhere
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -106,6 +110,29 @@ async def test_dev_from_start_to_end(dev: Dev, browser: Browser) -> None:
         await expect(state(page)).to_have_text(["reconnecting", "reconnecting"])
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+async def test_what_no_provider_carries_is_shown_on_the_console(dev: Dev) -> None:
+    """Each mail, text, push and browser push is on the console as a person would like to read it."""
+    async with dev.run() as child, grpc.aio.insecure_channel(f"127.0.0.1:{dev.settings['grpc_port']}") as channel:
+        backend = Caller(channel, [basic_authorization("dev", "dev-secret")])
+        request = to_everywhere("userId_123abc")
+        request.options.email.cc_addresses.append("patrick@squarepants.com")
+        await backend.sender.Send(request)
+
+        for text in (
+            "mail to spongebob@squarepants.com",
+            "Cc       patrick@squarepants.com",
+            f"Subject  {TITLE}",
+            "Preview  Order 1234567890 to 124 Conch Street",
+            "your Krabby Patty Burger will be delivered to 124 Conch Street.",
+            "text message to +15005550006",
+            "push to SM-G930F (token …ushToken)",
+            TITLE,
+            "browser push to a browser (endpoint …_4iba0Ao)",
+            "/orders/1234567890",
+        ):
+            await child.says(text)
 
 
 @pytest.mark.parametrize("name", ["grpc_port", "http_port"])

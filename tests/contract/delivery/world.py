@@ -13,12 +13,14 @@ from services.app import Storage
 from services.delivery.app import run_worker
 from services.delivery.model import Answer
 from services.delivery.providers import Providers
+from services.kernel.clock import utc_now
 from services.messages.model import AttemptOutcome
 from services.settings import WorkerSettings
 from tests.contract.services.world import MASTER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
     from services.delivery.model import Outgoing
     from services.kernel.clock import Clock
@@ -102,8 +104,8 @@ def delivery_of(message: messages_pb2.Message | sender_pb2.SendResponse, channel
     return next(one for one in message.deliveries if one.channel == channel)
 
 
-def state_of(delivery: delivery_pb2.Delivery) -> str:
-    """Gives the short name of a delivery's state."""
+def state_of(delivery: delivery_pb2.Delivery | delivery_pb2.TargetDelivery) -> str:
+    """Gives the short name of the state of a delivery, or of one of its targets."""
     return delivery_pb2.DeliveryState.Name(delivery.state).removeprefix("DELIVERY_STATE_")
 
 
@@ -131,3 +133,18 @@ async def until(
                 return delivery
             # The log is asked, which has no event to wait for.
             await asyncio.sleep(0.02)
+
+
+class MovingClock:
+    """A clock that goes on by itself, and that a test may put forward."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        """Gives the time."""
+        return utc_now() + self._ahead
+
+    def move(self, by: timedelta) -> None:
+        """Puts it forward."""
+        self._ahead += by

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from services.delivery.outbox import Outbox
+from services.delivery.rounds import interrupted
 from services.inbox.model import MAX_CHANGES, Box, ItemFilter, Mark, Selection, marking
+from services.kernel.clock import new_id
 from services.kernel.vocabulary import Channel
 from services.messages.entry import LogFilter
 from services.messages.log import MAX_EXAMINED
-from services.messages.model import Fired, RetractionFilter
+from services.messages.model import DeliveryState, Fired, RetractionFilter
 from tests.contract.indexes.collection import CLIENT, EARLY, USER, WAITING, waiting_message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from services.app import Stores
+    from services.delivery.outbox import Leased
     from tests.contract.indexes.collection import Collection
     from tests.contract.indexes.explainer import Plan
 
@@ -115,6 +119,44 @@ async def _change(stores: Stores, _: Collection) -> bool:
 async def _fire(stores: Stores, all_: Collection) -> bool:
     waiting = await stores.schedules.get(CLIENT, WAITING[2])
     return await stores.schedules.fire(waiting, "token", Fired(waiting.deliveries, (), None), all_.time(0))
+
+
+async def _claimed(stores: Stores, all_: Collection, then: Callable[[Outbox, list[Leased]], Awaitable[Any]]) -> None:
+    outbox = Outbox(stores.database, owner="me", new_id=new_id, now=lambda: all_.time(all_.size))
+    async with outbox:
+        await then(outbox, await outbox.claim(0, limit=10))
+
+
+async def _finish(outbox: Outbox, leased: list[Leased]) -> None:
+    for one in leased:
+        sent = [replace(delivery, state=DeliveryState.SENT) for delivery in one.deliveries]
+        await outbox.finish(one, sent, one.create_time)
+
+
+async def _interrupt(outbox: Outbox, leased: list[Leased]) -> None:
+    for one in leased:
+        now = one.create_time
+        await outbox.record_interruption(one, [interrupted(each, now, "") for each in one.deliveries], now)
+
+
+# What a claim costs: it looks at 400 to choose from, writes ten and reads them.
+_CLAIM = 400 + 10 + 10
+
+
+def _claim(name: str, then: Callable[[Outbox, list[Leased]], Awaitable[Any]], *, docs: int) -> Case:
+    return _case(
+        f"outbox: {name}",
+        f"outbox.{name}",
+        lambda stores, all_: _claimed(stores, all_, then),
+        "due",
+        "_id_",
+        docs=_CLAIM + docs,
+        keys=_CLAIM + docs + 40,
+    )
+
+
+async def _nothing(outbox: Outbox, leased: list[Leased]) -> None:
+    assert len(leased) == 10
 
 
 _INBOX = Selection(CLIENT, USER)
@@ -315,6 +357,11 @@ CASES = [
         "_id_",
         docs=2,
     ),
+    _claim("claim", _nothing, docs=0),
+    _claim("renew", lambda outbox, leased: outbox.renew(leased), docs=20),
+    _claim("standing", lambda outbox, leased: outbox.standing(leased[0]), docs=1),
+    _claim("record_interruption", _interrupt, docs=10),
+    _claim("finish", _finish, docs=10),
     _case(
         "schedule: read",
         "schedules.get",

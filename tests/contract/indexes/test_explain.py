@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from services.app import Stores
+from services.delivery.outbox import Outbox
 from services.inbox.marks import MarkStore
 from services.inbox.store import InboxStore
 from services.kernel.crypto import SecretBox
@@ -33,6 +34,7 @@ STORES = {
     "log": MessageLog,
     "inbox": InboxStore,
     "marks": MarkStore,
+    "outbox": Outbox,
 }
 # These query nothing by themselves.
 NO_QUERY = {"ensure_indexes", "insert", "run"}

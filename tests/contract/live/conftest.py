@@ -35,7 +35,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
             tasks.create_task(run_gateway(settings, stop, on_ready=ready.set_result))
             gateway = await ready
             await gateway.feed.live.wait()
-            yield Live(world, gateway.ws_port)
+            yield Live(world, gateway, mongod.uri)
             stop.set()
 
 

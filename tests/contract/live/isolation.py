@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from carillon.v1 import (
+    delivery_pb2,
     environments_pb2,
     inbox_pb2,
     messages_pb2,
@@ -20,7 +21,10 @@ from carillon.v1 import (
     users_pb2,
 )
 from services.kernel.clock import utc_now
+from services.kernel.links import LinkTokens, ReportLink, UnsubscribeLink
+from services.kernel.vocabulary import Channel
 from tests.contract.services.requests import EMAIL, INAPP_WEB, OFF, definition, inapp, send_request
+from tests.contract.services.world import MASTER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,6 +128,18 @@ class Case:
     """The reason why it must be refused, if it must."""
 
 
+def _report(own: Side, tracking_id: str) -> Message:
+    link = ReportLink(own.tenant.client_id, USER_ID, tracking_id, Channel.INAPP_WEB)
+    return messages_pb2.ReportDeliveryRequest(
+        report_token=_TOKENS.write(link), provider_id="SM1", state=delivery_pb2.DELIVERY_STATE_FAILED
+    )
+
+
+def _unsubscribe(own: Side, part: str, **fields: Any) -> Message:
+    link = UnsubscribeLink(own.tenant.client_id, USER_ID, "n-1", part, Channel.EMAIL)
+    return preferences_pb2.UnsubscribeRequest(unsubscribe_token=_TOKENS.write(link), **fields)
+
+
 def _of(kind: Any, **fields: Any) -> Callable[[Side, Side], Message]:
     return lambda _own, _other: kind(**fields)
 
@@ -138,6 +154,7 @@ _S, _N, _I, _M, _P, _U, _E = (
     environments_pb2,
 )
 _PART = {"notification_id": "n-1", "sub_notification_id": "p-1"}
+_TOKENS = LinkTokens(MASTER_KEY)
 _MARKS = [inbox_pb2.INBOX_MARK_CLICKED, inbox_pb2.INBOX_MARK_ARCHIVED]
 _FILTER = messages_pb2.MessageFilter
 
@@ -183,6 +200,10 @@ CASES: dict[str, list[Case]] = {
         )
     ]
     + [Case(lambda _, other: _M.ListMessagesRequest(filter=_FILTER(tracking_ids=other.tracking_ids)))],
+    "Messages/ReportDelivery": [
+        Case(lambda own, other: _report(own, other.tracking_ids[0])),
+        Case(lambda own, _: _report(own, own.tracking_ids[0])),
+    ],
     "Notifications/DeleteNotification": [Case(_of(_N.DeleteNotificationRequest, notification_id="n-1"))],
     "Notifications/GetNotification": [Case(_of(_N.GetNotificationRequest, notification_id="n-1"), shows=True)],
     "Notifications/ListNotifications": [Case(_of(_N.ListNotificationsRequest), shows=True)],
@@ -196,6 +217,10 @@ CASES: dict[str, list[Case]] = {
     "Preferences/GetPreferences": [Case(_of(_P.GetPreferencesRequest, user_id=USER_ID))],
     "Preferences/PatchPreferences": [Case(_of(_P.PatchPreferencesRequest, user_id=USER_ID, preferences=choices([""])))],
     "Preferences/SetPreferences": [Case(_of(_P.SetPreferencesRequest, user_id=USER_ID, preferences=choices([""])))],
+    "Preferences/Unsubscribe": [
+        Case(lambda own, _: _unsubscribe(own, ""), shows=True),
+        Case(lambda own, _: _unsubscribe(own, "p-1", resubscribe=True), shows=True),
+    ],
     "Sender/CancelSchedule": [
         Case(
             lambda _, other: sender_pb2.CancelScheduleRequest(tracking_id=other.waiting_id), refused="MESSAGE_NOT_FOUND"

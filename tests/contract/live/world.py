@@ -15,6 +15,7 @@ from services.kernel.auth import user_hash
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.app import Gateway
     from tests.contract.services.world import Tenant, World
 
 USER_ID = "userId_123abc"
@@ -23,9 +24,13 @@ USER_ID = "userId_123abc"
 class Live:
     """The services and a gateway, over one MongoDB."""
 
-    def __init__(self, world: World, ws_port: int) -> None:
+    def __init__(self, world: World, gateway: Gateway, mongodb_uri: str) -> None:
         self.world = world
-        self._ws_port = ws_port
+        self.mongodb_uri = mongodb_uri
+        self.url = gateway.public_url.replace("localhost", "127.0.0.1")
+        """Where the gateway's links lead."""
+
+        self._ws_port = gateway.ws_port
 
     @asynccontextmanager
     async def browser(self, tenant: Tenant, user_id: str = USER_ID) -> AsyncIterator[Browser]:

@@ -65,6 +65,7 @@ BUILT = {
     "Messages/DeleteMessage",
     "Messages/GetMessage",
     "Messages/ListMessages",
+    "Messages/ReportDelivery",
     "Notifications/DeleteNotification",
     "Notifications/GetNotification",
     "Notifications/ListNotifications",
@@ -74,6 +75,7 @@ BUILT = {
     "Preferences/GetPreferences",
     "Preferences/PatchPreferences",
     "Preferences/SetPreferences",
+    "Preferences/Unsubscribe",
     "Sender/CancelSchedule",
     "Sender/Retract",
     "Sender/Send",
@@ -112,7 +114,12 @@ FOR_USERS = {
     "Preferences/GetPreferences",
     "Preferences/PatchPreferences",
     "Preferences/SetPreferences",
-    "Preferences/Unsubscribe",
     "Users/GetUser",
     "Users/IdentifyUser",
+}
+
+# Whose request is its own credential, with the reason why an empty one is refused: anybody may call them.
+OPEN = {
+    "Messages/ReportDelivery": "REPORT_TOKEN_INVALID",
+    "Preferences/Unsubscribe": "UNSUBSCRIBE_TOKEN_INVALID",
 }

@@ -10,7 +10,7 @@ import pytest
 
 from carillon.v1 import inbox_pb2, notifications_pb2, sender_pb2, sub_notifications_pb2, user_pb2, users_pb2
 from services.kernel.auth import basic_authorization, bearer_authorization, user_hash
-from tests.contract.services.methods import FOR_USERS, METHODS, Method
+from tests.contract.services.methods import FOR_USERS, METHODS, OPEN, Method
 from tests.contract.services.refusals import Refusal, refusal
 from tests.contract.services.requests import USER, send_request
 from tests.contract.services.world import Caller
@@ -57,13 +57,24 @@ async def count(tenant: Tenant, metadata: Metadata, user_id: str = USER) -> int:
     return int(answer.unread_count)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [one for one in METHODS if one.name not in OPEN], ids=lambda method: method.name)
 async def test_without_credentials_nothing_answers(tenant: Tenant, method: Method) -> None:
     """Every method, built or not, is UNAUTHENTICATED without credentials, and says how to give them."""
     refused = await refusal(method.call(tenant.channel, b""))
 
     assert (refused.code, refused.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_MISSING")
     assert "Basic" in refused.message
+
+
+@pytest.mark.parametrize("method", [one for one in METHODS if one.name in OPEN], ids=lambda method: method.name)
+@pytest.mark.parametrize("metadata", [[], [basic_authorization("nobody", "x")], [("authorization", "Digest x")]])
+async def test_a_token_in_the_request_is_the_only_credential(
+    tenant: Tenant, method: Method, metadata: Metadata
+) -> None:
+    """What is opened by a token is refused for want of that, whatever other credentials come, right ones too."""
+    for given in (metadata, [basic_authorization(tenant.client_id, tenant.secret)]):
+        refused = await refusal(method.call(tenant.channel, b"", given))
+        assert (refused.code, refused.reason) == (grpc.StatusCode.UNAUTHENTICATED, OPEN[method.name])
 
 
 @pytest.mark.parametrize("name", MALFORMED)
@@ -136,7 +147,7 @@ async def test_a_user_may_call_what_is_for_users(tenant: Tenant, method: Method)
     else:
         denied = False
 
-    assert denied == (method.name not in FOR_USERS)
+    assert denied == (method.name not in FOR_USERS | OPEN.keys())
     if denied:
         refused = await refusal(method.call(tenant.channel, b"\xff", credentials))
         assert refused.reason == "BACKEND_ONLY"

@@ -10,7 +10,7 @@ import grpc
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from carillon.v1 import inbox_pb2, notifications_pb2, sender_pb2
+from carillon.v1 import inbox_pb2, notifications_pb2, preferences_pb2, sender_pb2
 from services.kernel.auth import basic_authorization
 from services.kernel.mongod import LocalMongod
 from tests.contract.services.refusals import refusal
@@ -56,8 +56,12 @@ async def test_services_start_before_mongodb(mongod: LocalMongod) -> None:
     async with run_world(mongod.uri, port=free_port()) as world:
         await until_health(world, NOT_SERVING, service="")
         stranger = Caller(world.channel, [basic_authorization("dev", "dev-secret")])
-        refused = await refusal(stranger.inbox.CountUnread(inbox_pb2.CountUnreadRequest(user_id=USER)))
-        assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "STARTING")
+        for call in (
+            stranger.inbox.CountUnread(inbox_pb2.CountUnreadRequest(user_id=USER)),
+            stranger.preferences.Unsubscribe(preferences_pb2.UnsubscribeRequest()),
+        ):
+            refused = await refusal(call)
+            assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "STARTING")
         assert refused.retry_delay_s
 
         await mongod.start()

@@ -10,12 +10,16 @@ from pydantic_settings import BaseSettings
 
 from gateway.settings import GatewaySettings
 from services.cli import app
-from services.settings import ServicesSettings
+from services.settings import ServicesSettings, WorkerSettings
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
-SETTINGS: dict[str, type[BaseSettings]] = {"services": ServicesSettings, "gateway": GatewaySettings}
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "services": ServicesSettings,
+    "worker": WorkerSettings,
+    "gateway": GatewaySettings,
+}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -35,7 +39,7 @@ def test_the_healthcheck_of_the_services_is_a_command_of_ours() -> None:
 @pytest.mark.parametrize(("name", "settings"), SETTINGS.items())
 def test_every_variable_is_a_setting(name: str, settings: type[BaseSettings]) -> None:
     """A container gets no variable that its process does not read."""
-    known = {f"CARILLON_{field.upper()}" for field in settings.model_fields}
+    known = {field.validation_alias or f"CARILLON_{name.upper()}" for name, field in settings.model_fields.items()}
 
     assert set(CONTAINERS[name]["environment"]) <= known
 
@@ -86,7 +90,7 @@ def test_published_ports_are_those_that_the_process_listens_on(name: str) -> Non
     listening = {value for variable, value in environment.items() if variable.endswith("_PORT")}
     listening -= {environment.get("CARILLON_METRICS_PORT")}
 
-    assert {port.rpartition(":")[2] for port in CONTAINERS[name]["ports"]} == listening
+    assert {port.rpartition(":")[2] for port in CONTAINERS[name].get("ports", [])} == listening
 
 
 def test_the_gateway_finds_the_services() -> None:

@@ -35,7 +35,7 @@ RPCS = {
         *("PutNotification", "GetNotification", "ListNotifications", "DeleteNotification", "PreviewNotification"),
     },
     "Inbox": {"ListInbox", "CountUnread", "MarkInbox", "SyncInbox", "WatchInbox"},
-    "Messages": {"GetMessage", "ListMessages", "DeleteMessage", "GetStatistics"},
+    "Messages": {"GetMessage", "ListMessages", "DeleteMessage", "GetStatistics", "ReportDelivery"},
     "Environments": {"GetEnvironment", "UpdateEnvironment"},
 }
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from carillon.v1 import channel_pb2, delivery_pb2
-from services.commands.calls import CommandError, printable
+from services.commands.calls import CommandError
 from services.commands.env import environment_table, parse_duration
 from services.commands.send import delivery_table, merge_tags
 from services.commands.watch import View
 from services.environments.model import Environment, Secret
+from services.kernel.terminal import printable
 from services.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:

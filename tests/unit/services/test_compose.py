@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.delivery.payload_apns import apns_payload, payload_size
 from services.kernel.vocabulary import Channel, DeliveryOption, Priority
 from services.messages.model import Delivery, DeliveryState, Message, SendWarning, SkipReason, WarningCode
+from services.messages.options import ApnOptions, SendOptions
 from services.preferences.model import Choices
 from services.sender.compose import compose
 from services.sender.plan import plan
@@ -17,6 +19,7 @@ from tests.unit.services.builders import (
     NOW,
     REACHABLE,
     choices,
+    content,
     notification,
     send,
     template,
@@ -25,8 +28,9 @@ from tests.unit.services.builders import (
 if TYPE_CHECKING:
     from services.sender.model import Send
 
-EMAIL, INAPP, SMS, *_ = Channel
+EMAIL, INAPP, SMS, CALL, PUSH, *_ = Channel
 OFF = DeliveryOption.OFF
+PUSH_TOO_LARGE = "has 4097 bytes as APNs' payload; APNs carries 4096"
 
 
 def composed(sent: Send, definition: Any, profile: User | None = None, chosen: Choices | None = None) -> Message:
@@ -106,6 +110,31 @@ def test_a_template_that_fails_skips_its_channel_alone() -> None:
     assert sms == Delivery(
         SMS, DeliveryState.SKIPPED, SkipReason.RENDER_FAILED, "text: line 2, column 9: divided_by: can't divide by 0"
     )
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_a_push_that_apns_does_not_take_is_skipped(excess: int) -> None:
+    """A payload of 4,096 bytes goes, one of 4,097 is CONTENT_TOO_LARGE; the options and the ids count."""
+    options = SendOptions(apn=ApnOptions(thread_id="thread", sound="chime.aiff"))
+    some_id = "0" * 36
+    rest = payload_size(
+        apns_payload(
+            content(PUSH, title="t", body="b"),
+            options.apn,
+            tracking_id=some_id,
+            notification_id="order_tracking",
+            item_id=some_id,
+        )
+    )
+    # Not a letter of ASCII, so that bytes are counted and not characters.
+    body = "é" * ((4096 - rest) // 2) + "b" * (1 + (4096 - rest) % 2 + excess)
+    definition = notification(INAPP, PUSH, templates=(template(INAPP), template(PUSH, title="t", body=body)))
+
+    inapp, push = composed(send(options=options), definition).deliveries
+
+    assert inapp.state is DeliveryState.DELIVERED
+    expected = (None, "") if not excess else (SkipReason.CONTENT_TOO_LARGE, PUSH_TOO_LARGE)
+    assert (push.reason, push.detail) == expected
 
 
 def test_warnings_come_in_the_order_of_the_work() -> None:

@@ -623,6 +623,59 @@ class DeleteMessageResponse(_message.Message):
 Global___DeleteMessageResponse: _TypeAlias = DeleteMessageResponse  # noqa: Y015
 
 @_typing.final
+class ReportDeliveryRequest(_message.Message):
+    """Reports what became of a message on one channel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_TOKEN_FIELD_NUMBER: _builtins.int
+    PROVIDER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    report_token: _builtins.str
+    """The token from the address that the provider called back. Required. It names message and channel, and says nothing
+    to anyone else.
+    """
+    provider_id: _builtins.str
+    """The provider's id for what it accepted, at most 256 bytes. Required."""
+    state: _delivery_pb2.DeliveryState.ValueType
+    """What became of it: DELIVERED or FAILED. Required."""
+    detail: _builtins.str
+    """The provider's own words, shortened to 1,024 bytes. May be empty."""
+    def __init__(
+        self,
+        *,
+        report_token: _builtins.str = ...,
+        provider_id: _builtins.str = ...,
+        state: _delivery_pb2.DeliveryState.ValueType = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "provider_id", b"provider_id", "report_token", b"report_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportDeliveryRequest: _TypeAlias = ReportDeliveryRequest  # noqa: Y015
+
+@_typing.final
+class ReportDeliveryResponse(_message.Message):
+    """Answers a report, whether or not it changed anything."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportDeliveryResponse: _TypeAlias = ReportDeliveryResponse  # noqa: Y015
+
+@_typing.final
 class GetStatisticsRequest(_message.Message):
     """Asks for totals."""
 

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class MessagesStub:
-    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only.
+    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only, but for
+    ReportDelivery, which has a credential of its own.
     """
 
     def __init__(self, channel):
@@ -55,10 +56,16 @@ class MessagesStub:
                 request_serializer=carillon_dot_v1_dot_messages__pb2.GetStatisticsRequest.SerializeToString,
                 response_deserializer=carillon_dot_v1_dot_messages__pb2.GetStatisticsResponse.FromString,
                 _registered_method=True)
+        self.ReportDelivery = channel.unary_unary(
+                '/carillon.v1.Messages/ReportDelivery',
+                request_serializer=carillon_dot_v1_dot_messages__pb2.ReportDeliveryRequest.SerializeToString,
+                response_deserializer=carillon_dot_v1_dot_messages__pb2.ReportDeliveryResponse.FromString,
+                _registered_method=True)
 
 
 class MessagesServicer:
-    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only.
+    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only, but for
+    ReportDelivery, which has a credential of its own.
     """
 
     def GetMessage(self, request, context):
@@ -101,6 +108,20 @@ class MessagesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportDelivery(self, request, context):
+        """Records a provider's report of what became of a message on one channel: a gateway calls it when the provider calls
+        back. The token of the callback's address is the credential: no other is needed or looked at, and it opens nothing
+        else.
+
+        A delivery that is PENDING or SENT becomes what is reported; in any other state it stays as it is, and so it does
+        where the provider is known to have accepted the message under another id. A message that is gone is OK too.
+
+        Atomic. Fails with UNAUTHENTICATED (REPORT_TOKEN_INVALID) and INVALID_ARGUMENT (INVALID_REQUEST).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MessagesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -124,6 +145,11 @@ def add_MessagesServicer_to_server(servicer, server):
                     request_deserializer=carillon_dot_v1_dot_messages__pb2.GetStatisticsRequest.FromString,
                     response_serializer=carillon_dot_v1_dot_messages__pb2.GetStatisticsResponse.SerializeToString,
             ),
+            'ReportDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportDelivery,
+                    request_deserializer=carillon_dot_v1_dot_messages__pb2.ReportDeliveryRequest.FromString,
+                    response_serializer=carillon_dot_v1_dot_messages__pb2.ReportDeliveryResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'carillon.v1.Messages', rpc_method_handlers)
@@ -133,7 +159,8 @@ def add_MessagesServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Messages:
-    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only.
+    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only, but for
+    ReportDelivery, which has a credential of its own.
     """
 
     @staticmethod
@@ -234,6 +261,33 @@ class Messages:
             '/carillon.v1.Messages/GetStatistics',
             carillon_dot_v1_dot_messages__pb2.GetStatisticsRequest.SerializeToString,
             carillon_dot_v1_dot_messages__pb2.GetStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/carillon.v1.Messages/ReportDelivery',
+            carillon_dot_v1_dot_messages__pb2.ReportDeliveryRequest.SerializeToString,
+            carillon_dot_v1_dot_messages__pb2.ReportDeliveryResponse.FromString,
             options,
             channel_credentials,
             insecure,

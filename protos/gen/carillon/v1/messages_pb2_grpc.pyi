@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MessagesStub:
-    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only."""
+    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only, but for
+    ReportDelivery, which has a credential of its own.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -57,10 +59,22 @@ class MessagesStub:
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
+    ReportDelivery: _grpc.UnaryUnaryMultiCallable[_messages_pb2.ReportDeliveryRequest, _messages_pb2.ReportDeliveryResponse]
+    """Records a provider's report of what became of a message on one channel: a gateway calls it when the provider calls
+    back. The token of the callback's address is the credential: no other is needed or looked at, and it opens nothing
+    else.
+
+    A delivery that is PENDING or SENT becomes what is reported; in any other state it stays as it is, and so it does
+    where the provider is known to have accepted the message under another id. A message that is gone is OK too.
+
+    Atomic. Fails with UNAUTHENTICATED (REPORT_TOKEN_INVALID) and INVALID_ARGUMENT (INVALID_REQUEST).
+    """
 
 @_typing.type_check_only
 class MessagesAsyncStub(MessagesStub):
-    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only."""
+    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only, but for
+    ReportDelivery, which has a credential of its own.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMessage: _aio.UnaryUnaryMultiCallable[_messages_pb2.GetMessageRequest, _messages_pb2.GetMessageResponse]  # type: ignore[assignment]
@@ -87,9 +101,21 @@ class MessagesAsyncStub(MessagesStub):
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
+    ReportDelivery: _aio.UnaryUnaryMultiCallable[_messages_pb2.ReportDeliveryRequest, _messages_pb2.ReportDeliveryResponse]  # type: ignore[assignment]
+    """Records a provider's report of what became of a message on one channel: a gateway calls it when the provider calls
+    back. The token of the callback's address is the credential: no other is needed or looked at, and it opens nothing
+    else.
+
+    A delivery that is PENDING or SENT becomes what is reported; in any other state it stays as it is, and so it does
+    where the provider is known to have accepted the message under another id. A message that is gone is OK too.
+
+    Atomic. Fails with UNAUTHENTICATED (REPORT_TOKEN_INVALID) and INVALID_ARGUMENT (INVALID_REQUEST).
+    """
 
 class MessagesServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only."""
+    """Keeps the log: every message, what became of it on each channel, and the totals. For backends only, but for
+    ReportDelivery, which has a credential of its own.
+    """
 
     @_abc_1.abstractmethod
     def GetMessage(
@@ -137,6 +163,22 @@ class MessagesServicer(metaclass=_abc_1.ABCMeta):
         what is in the log now: expired and deleted messages are not in it.
 
         Fails with INVALID_ARGUMENT (INVALID_REQUEST).
+        """
+
+    @_abc_1.abstractmethod
+    def ReportDelivery(
+        self,
+        request: _messages_pb2.ReportDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messages_pb2.ReportDeliveryResponse, _abc.Awaitable[_messages_pb2.ReportDeliveryResponse]]:
+        """Records a provider's report of what became of a message on one channel: a gateway calls it when the provider calls
+        back. The token of the callback's address is the credential: no other is needed or looked at, and it opens nothing
+        else.
+
+        A delivery that is PENDING or SENT becomes what is reported; in any other state it stays as it is, and so it does
+        where the provider is known to have accepted the message under another id. A message that is gone is OK too.
+
+        Atomic. Fails with UNAUTHENTICATED (REPORT_TOKEN_INVALID) and INVALID_ARGUMENT (INVALID_REQUEST).
         """
 
 def add_MessagesServicer_to_server(servicer: MessagesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -452,19 +452,25 @@ class UnsubscribeRequest(_message.Message):
 
     UNSUBSCRIBE_TOKEN_FIELD_NUMBER: _builtins.int
     RESUBSCRIBE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     unsubscribe_token: _builtins.str
     """The token from the link. Required. It names user, notification and channel, and says nothing to anyone else."""
     resubscribe: _builtins.bool
-    """Whether to undo it: forget the choice that the same token made."""
+    """Whether to undo it: forget the choice that the same token made. One that is not OFF was made by somebody else since,
+    and stays.
+    """
+    validate_only: _builtins.bool
+    """Whether to change nothing, and answer what holds now: what a page asks that is opened before its button is used."""
     def __init__(
         self,
         *,
         unsubscribe_token: _builtins.str = ...,
         resubscribe: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["resubscribe", b"resubscribe", "unsubscribe_token", b"unsubscribe_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resubscribe", b"resubscribe", "unsubscribe_token", b"unsubscribe_token", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -478,21 +484,27 @@ class UnsubscribeResponse(_message.Message):
 
     PREFERENCE_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
+    SUB_NOTIFICATION_TITLE_FIELD_NUMBER: _builtins.int
     title: _builtins.str
-    """The title of the notification, for the page that confirms it."""
+    """The title of the notification, for the page that confirms it; its id where the definition is gone."""
+    sub_notification_title: _builtins.str
+    """The title of the sub-notification. Empty: the whole notification is meant."""
     @_builtins.property
     def preference(self) -> Global___Preference:
-        """The choice as it stands now; after resubscribe, what holds by default."""
+        """What holds now on the channel, choices and defaults taken together; OFF where nothing is sent any more, as the user
+        or the definition is gone.
+        """
 
     def __init__(
         self,
         *,
         preference: Global___Preference | None = ...,
         title: _builtins.str = ...,
+        sub_notification_title: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["preference", b"preference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["preference", b"preference", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preference", b"preference", "sub_notification_title", b"sub_notification_title", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,10 +104,12 @@ class PreferencesServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Unsubscribe(self, request, context):
-        """Turns one channel of one notification off for the user whom a mail's token names. The token is the credential: no
-        other is needed, and it opens nothing else.
+        """Turns one channel of one notification off for the user whom a mail's token names, or of the sub-notification that
+        the mail was about. The token is the credential: no other is needed or looked at, and it opens nothing else. It has
+        no end of its own; for a user who was deleted it does nothing.
 
-        Fails with UNAUTHENTICATED (UNSUBSCRIBE_TOKEN_INVALID).
+        Atomic. Fails with UNAUTHENTICATED (UNSUBSCRIBE_TOKEN_INVALID), and with FAILED_PRECONDITION (OFF_NOT_OFFERED)
+        where the definition lets nobody turn the channel off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

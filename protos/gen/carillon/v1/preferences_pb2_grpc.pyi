@@ -55,10 +55,12 @@ class PreferencesStub:
     Atomic. Fails with INVALID_ARGUMENT (INVALID_REQUEST) and PERMISSION_DENIED (OTHER_USER).
     """
     Unsubscribe: _grpc.UnaryUnaryMultiCallable[_preferences_pb2.UnsubscribeRequest, _preferences_pb2.UnsubscribeResponse]
-    """Turns one channel of one notification off for the user whom a mail's token names. The token is the credential: no
-    other is needed, and it opens nothing else.
+    """Turns one channel of one notification off for the user whom a mail's token names, or of the sub-notification that
+    the mail was about. The token is the credential: no other is needed or looked at, and it opens nothing else. It has
+    no end of its own; for a user who was deleted it does nothing.
 
-    Fails with UNAUTHENTICATED (UNSUBSCRIBE_TOKEN_INVALID).
+    Atomic. Fails with UNAUTHENTICATED (UNSUBSCRIBE_TOKEN_INVALID), and with FAILED_PRECONDITION (OFF_NOT_OFFERED)
+    where the definition lets nobody turn the channel off.
     """
 
 @_typing.type_check_only
@@ -88,10 +90,12 @@ class PreferencesAsyncStub(PreferencesStub):
     Atomic. Fails with INVALID_ARGUMENT (INVALID_REQUEST) and PERMISSION_DENIED (OTHER_USER).
     """
     Unsubscribe: _aio.UnaryUnaryMultiCallable[_preferences_pb2.UnsubscribeRequest, _preferences_pb2.UnsubscribeResponse]  # type: ignore[assignment]
-    """Turns one channel of one notification off for the user whom a mail's token names. The token is the credential: no
-    other is needed, and it opens nothing else.
+    """Turns one channel of one notification off for the user whom a mail's token names, or of the sub-notification that
+    the mail was about. The token is the credential: no other is needed or looked at, and it opens nothing else. It has
+    no end of its own; for a user who was deleted it does nothing.
 
-    Fails with UNAUTHENTICATED (UNSUBSCRIBE_TOKEN_INVALID).
+    Atomic. Fails with UNAUTHENTICATED (UNSUBSCRIBE_TOKEN_INVALID), and with FAILED_PRECONDITION (OFF_NOT_OFFERED)
+    where the definition lets nobody turn the channel off.
     """
 
 class PreferencesServicer(metaclass=_abc_1.ABCMeta):
@@ -148,10 +152,12 @@ class PreferencesServicer(metaclass=_abc_1.ABCMeta):
         request: _preferences_pb2.UnsubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_preferences_pb2.UnsubscribeResponse, _abc.Awaitable[_preferences_pb2.UnsubscribeResponse]]:
-        """Turns one channel of one notification off for the user whom a mail's token names. The token is the credential: no
-        other is needed, and it opens nothing else.
+        """Turns one channel of one notification off for the user whom a mail's token names, or of the sub-notification that
+        the mail was about. The token is the credential: no other is needed or looked at, and it opens nothing else. It has
+        no end of its own; for a user who was deleted it does nothing.
 
-        Fails with UNAUTHENTICATED (UNSUBSCRIBE_TOKEN_INVALID).
+        Atomic. Fails with UNAUTHENTICATED (UNSUBSCRIBE_TOKEN_INVALID), and with FAILED_PRECONDITION (OFF_NOT_OFFERED)
+        where the definition lets nobody turn the channel off.
         """
 
 def add_PreferencesServicer_to_server(servicer: PreferencesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
