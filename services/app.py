@@ -55,6 +55,7 @@ from services.live.hub import Ending
 from services.live.lazy import LazyFeed
 from services.messages import servicer as messages
 from services.messages.expiry import Expiry
+from services.messages.files import FileStore
 from services.messages.log import MessageLog
 from services.messages.schedules import ScheduleStore
 from services.messages.store import MessageStore
@@ -133,9 +134,10 @@ class Stores:
         self.notifications = NotificationStore(database, self.environments, self.sub_notifications)
         self.users = UserStore(database)
         self.revocations = Revocations(database)
-        self.erasures = Erasures(database, self.revocations)
+        self.files = FileStore(database)
+        self.erasures = Erasures(database, self.revocations, self.files)
         self.preferences = PreferenceStore(database)
-        self.messages = MessageStore(database)
+        self.messages = MessageStore(database, self.files)
         self.schedules = ScheduleStore(database)
         self.expiry = Expiry(database)
         self.log = MessageLog(database)
@@ -164,6 +166,7 @@ class Stores:
             self.revocations,
             self.erasures,
             self.messages,
+            self.files,
             self.expiry,
             self.log,
             self.inbox,
@@ -308,6 +311,7 @@ def _register(
         catalogue=stores.catalogue,
         recipients=stores.recipients,
         messages=stores.messages,
+        files=stores.files,
         users=stores.users,
         sub_notifications=stores.sub_notifications,
         clock=now,

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
     from services.delivery.model import File, Outgoing
 
-MAX_MAIL_BYTES = 10_000_000
-"""What the texts and files of a mail may come to, before their encoding makes a third more of them."""
+MAX_MAIL_BYTES = 10_000_000 + 3 * 1024 * 1024
+"""What the texts and files of a mail may come to, before their encoding makes a third more of them.
+
+Files are held to 10 MB before they come here, and texts to the 1 MiB of a stored message, of which a text may be made.
+"""
 
 # 7 bits, whatever the server can carry: a relay behind it may not.
 _POLICY = SMTP.clone(cte_type="7bit")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_DETAIL_BYTES = 1024
 
+ATTACHMENT = "attachment"
+"""What a file that could not be fetched has in the log in place of a provider."""
+
 Target = str | PushToken | WebPushSubscription
 """Where a provider sends to: a mail address, a number in E.164, a device or a browser."""
 

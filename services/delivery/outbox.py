@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pymongo import UpdateOne
 
+from services.delivery.fetches import next_fetch
 from services.delivery.rounds import is_due, is_open
 from services.kernel.coalesce import Bounds, Coalescer
 from services.kernel.mongo import deadline, translate_errors
 from services.messages.documents import (
+    attachment_to_document,
     attempt_to_document,
     delivery_from_document,
     options_from_document,
     target_to_document,
 )
-from services.messages.model import DeliveryState
+from services.messages.model import DeliveryState, needs_files
 from services.messages.sources import DUE_INDEX
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     from services.kernel.clock import Clock, IdSource
     from services.messages.model import Delivery
-    from services.messages.options import SendOptions
+    from services.messages.options import Attachment, SendOptions
 
     Document = dict[str, Any]
 
@@ -230,17 +232,25 @@ class Outbox:
                     array_filters=filters,
                 )
 
-    async def finish(self, leased: Leased, deliveries: Sequence[Delivery], now: datetime) -> None:
+    async def finish(
+        self,
+        leased: Leased,
+        deliveries: Sequence[Delivery],
+        now: datetime,
+        *,
+        attachments: Sequence[Attachment] = (),
+    ) -> None:
         """Writes what became of a message, when its round is over, and gives the lease back.
 
         Args:
             leased: The message as it was claimed.
             deliveries: What it has now, in the same order.
             now: When what is still open without a time of its own is due: at once.
+            attachments: Those of its mail as they are now.
 
         Does nothing if the message was taken over, or is gone.
         """
-        await self._writes.submit(_finishing(leased, deliveries, now))
+        await self._writes.submit(_finishing(leased, deliveries, attachments, now))
 
     @property
     def _time(self) -> Any:
@@ -274,7 +284,9 @@ class Outbox:
         return [None] * len(updates)
 
 
-def _finishing(leased: Leased, deliveries: Sequence[Delivery], now: datetime) -> UpdateOne:
+def _finishing(
+    leased: Leased, deliveries: Sequence[Delivery], attachments: Sequence[Attachment], now: datetime
+) -> UpdateOne:
     set_fields: Document = {}
     unset: Document = {"lease": ""}
     filters: list[Mapping[str, Any]] = []
@@ -308,6 +320,10 @@ def _finishing(leased: Leased, deliveries: Sequence[Delivery], now: datetime) ->
     due_times = [delivery.next_time or now for delivery in deliveries if is_open(delivery)]
     if leased.schedule_time and not leased.is_cancelled:
         due_times.append(leased.schedule_time)
+    if tuple(attachments) != leased.options.email.attachments:
+        set_fields["options.email.attachments"] = list(map(attachment_to_document, attachments))
+    if not leased.is_cancelled and any(map(needs_files, deliveries)) and (fetch_time := next_fetch(attachments, now)):
+        due_times.append(fetch_time)
     if due_times:
         set_fields["due_time"] = min(due_times)
     else:

@@ -5,6 +5,7 @@ One of which nothing is set is not configured.
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -14,10 +15,12 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, field_validator
 
+from services.delivery.provider_token import read_signing_key
 from services.users.model import is_email
 
 # Of mail that is handed in; port 25 is between servers.
 _PORTS = {"smtp": 587, "smtps": 465}
+_PROXY_URL = re.compile(r"http://([^/?#@\s]+@)?[^/?#@:\s]+(:\d{1,5})?/?")
 
 
 class ProviderSettings(BaseModel):
@@ -130,6 +133,9 @@ class TwilioSettings(ProviderSettings):
     from_number: str
     """The number that texts and calls come from, in E.164."""
 
+    api_url: str = Field(default="https://api.twilio.com", pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
+    """Where Twilio's API is: another region's, as https://api.dublin.ie1.twilio.com, or a gateway's."""
+
 
 class ApnsSettings(ProviderSettings):
     """Pushes to Apple's devices over APNs, with a provider token."""
@@ -137,14 +143,33 @@ class ApnsSettings(ProviderSettings):
     key_file: Path
     """The signing key that Apple gave, AuthKey_KEYID.p8."""
 
-    key_id: str
+    key_id: str = Field(pattern=r"^[A-Za-z0-9]{1,64}$")
     """The id of that key: 10 characters."""
 
-    team_id: str
+    team_id: str = Field(pattern=r"^[A-Za-z0-9]{1,64}$")
     """The team that it belongs to: 10 characters."""
 
-    topic: str
+    topic: str = Field(pattern=r"^[A-Za-z0-9.-]{1,255}$")
     """The bundle id of the app, where a token names no other."""
+
+    proxy_url: SecretStr | None = None
+    """The HTTP proxy to Apple, as http://user:password@proxy:3128. Absent: none."""
+
+    ca_file: Path | None = None
+    """The authorities to trust, where the proxy opens TLS. Absent: the system's, or those of SSL_CERT_FILE."""
+
+    @field_validator("key_file")
+    @classmethod
+    def _check_key_file(cls, path: Path) -> Path:
+        read_signing_key(path)
+        return path
+
+    @field_validator("proxy_url")
+    @classmethod
+    def _check_proxy_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not _PROXY_URL.fullmatch(url.get_secret_value()):
+            raise ValueError("must be as http://user:password@proxy:3128")
+        return url
 
 
 class FcmSettings(ProviderSettings):
@@ -152,3 +177,9 @@ class FcmSettings(ProviderSettings):
 
     credentials_file: Path
     """The service account's key, as Google gives it: a JSON file."""
+
+    project_id: str = ""
+    """The Firebase project. Empty: the service account's."""
+
+    connect_to: str = Field(default="", pattern=r"^(.+:\d+)?$")
+    """Where connections to FCM go, host:port, in a network that lets nobody out; it must pass TLS on. Empty: to FCM."""

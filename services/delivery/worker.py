@@ -10,24 +10,36 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
+from services.delivery.fetches import left_out_detail, next_fetch
 from services.delivery.model import Answer, Outgoing
 from services.delivery.outbox import LEASE_S, MAX_CLAIM
 from services.delivery.retry import GIVE_UP_AFTER
-from services.delivery.rounds import Tried, interrupted, is_due, left_out, open_targets, tried
+from services.delivery.rounds import (
+    MAX_ATTEMPTS,
+    Tried,
+    first_attempt_time,
+    interrupted,
+    is_due,
+    left_out,
+    open_targets,
+    tried,
+)
 from services.kernel.errors import Unavailable
 from services.kernel.metrics import ATTEMPTS
 from services.kernel.mongo import raise_if_cancelled
 from services.kernel.vocabulary import Channel
-from services.messages.model import AttemptOutcome, DeliveryState, SkipReason
+from services.messages.model import AttemptOutcome, DeliveryState, SkipReason, needs_files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
+    from services.delivery.attachments import Attachments
     from services.delivery.model import Provider, Target
     from services.delivery.outbox import Leased, Outbox
     from services.delivery.providers import Providers
@@ -35,6 +47,7 @@ if TYPE_CHECKING:
     from services.environments.model import Environment
     from services.kernel.clock import Clock
     from services.messages.model import Delivery
+    from services.messages.options import Attachment
     from services.users.model import User
     from services.users.store import UserStore
 
@@ -63,6 +76,9 @@ class _Held:
 
     environment: Environment
     user: User | None
+    attachments: tuple[Attachment, ...] = ()
+    """Those of the mail, as this round leaves them."""
+
     is_lost: bool = False
 
 
@@ -76,6 +92,7 @@ class Worker:
         providers: Who carries what.
         fire: Plans and renders a message whose time has come, and gives its lease back, by client_id, user_id,
             tracking_id and the token of the lease.
+        attachments: The files of mails.
         clock: The time of attempts.
         jitter: Gives a number from 0 to 1.
     """
@@ -88,6 +105,7 @@ class Worker:
         catalogue: Catalogue,
         providers: Providers,
         fire: Callable[[str, str, str, str], Awaitable[bool]],
+        attachments: Attachments,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -96,6 +114,7 @@ class Worker:
         self._catalogue = catalogue
         self._providers = providers
         self._fire = fire
+        self._attachments = attachments
         self._clock = clock
         self._jitter = jitter
         self._held: dict[tuple[str, str], _Held] = {}
@@ -140,7 +159,7 @@ class Worker:
                     # Gone with all that it had; the lease ends by itself.
                     continue
                 user = users.get((one.key.client_id, one.key.user_id))
-                held.append(_Held(one, until, environment, user))
+                held.append(_Held(one, until, environment, user, one.options.email.attachments))
         except Unavailable:
             _log.warning("claims_delayed")
             return []
@@ -186,7 +205,10 @@ class Worker:
             deliveries = await self._taken_over(held, now)
             async with asyncio.TaskGroup() as channels:
                 running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
-            await self._finish(held, [task.result() for task in running])
+            after = [task.result() for task in running]
+            await self._finish(held, after)
+            if held.attachments and any(map(needs_files, leased.deliveries)) and not any(map(needs_files, after)):
+                await self._attachments.forget(leased.key)
         except Unavailable:
             # Nothing is written, so the lease ends by itself and another round begins.
             _log.warning("round_abandoned", tracking_id=leased.key.tracking_id)
@@ -225,7 +247,7 @@ class Worker:
         """Writes what became of the message, for as long as the lease lasts."""
         while not held.is_lost:
             try:
-                return await self._outbox.finish(held.leased, deliveries, self._clock())
+                return await self._outbox.finish(held.leased, deliveries, self._clock(), attachments=held.attachments)
             except Unavailable:
                 if asyncio.get_running_loop().time() > held.until:
                     raise
@@ -234,11 +256,14 @@ class Worker:
 
     async def _deliver(self, held: _Held, delivery: Delivery, now: datetime) -> Delivery:
         """Makes the calls of one channel, and gives what became of it."""
+        if held.attachments and needs_files(delivery):
+            delivery = await self._fetch(held, delivery, now)
         if not is_due(delivery, now):
             return delivery
         if held.leased.is_cancelled:
             return replace(delivery, next_time=None)
-        if delivery.attempts and now - delivery.attempts[0].start_time >= GIVE_UP_AFTER:
+        first_time = first_attempt_time(delivery)
+        if first_time and now - first_time >= GIVE_UP_AFTER:
             return tried_too_long(delivery, now)
         if held.leased.expire_time <= now:
             return left_out(delivery, SkipReason.EXPIRED, now)
@@ -263,7 +288,29 @@ class Worker:
         if not made:
             return delivery
         await self._forget_gone(held, delivery.channel, made)
-        return tried(delivery, made, self._clock(), random=self._jitter)
+        after = tried(delivery, made, self._clock(), random=self._jitter)
+        if delivery.channel is Channel.EMAIL and after.state is DeliveryState.SENT:
+            after = replace(after, detail=left_out_detail(held.attachments))
+        return after
+
+    async def _fetch(self, held: _Held, delivery: Delivery, now: datetime) -> Delivery:
+        """Fetches the files of a mail that are due; until all are there, or given up, the mail waits for them."""
+        leased = held.leased
+        if leased.is_cancelled or leased.expire_time <= now:
+            return delivery
+
+        async def may_go_on() -> bool:
+            standing = None if self._stop.is_set() else await self._outbox.standing(leased)
+            return standing is not None and not standing.is_cancelled
+
+        fetched = await self._attachments.fetch(leased.key, held.attachments, leased.create_time, may_go_on=may_go_on)
+        held.attachments = fetched.attachments
+        delivery = replace(delivery, attempts=(*delivery.attempts, *fetched.attempts)[-MAX_ATTEMPTS:])
+        next_time = next_fetch(fetched.attachments, self._clock())
+        if next_time and delivery.state is DeliveryState.PENDING:
+            # At the earliest in the next round, also where it has come by now.
+            return replace(delivery, next_time=max(next_time, now + timedelta(milliseconds=1)))
+        return delivery
 
     def _outgoing(self, held: _Held, delivery: Delivery) -> Outgoing:
         leased = held.leased
@@ -284,6 +331,10 @@ class Worker:
     async def _call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
         """Makes one call, unless there is a reason by now not to."""
         async with self._providers.bulkhead(provider).enter(held.leased.lane):
+            if outgoing.content.channel is Channel.EMAIL and held.attachments:
+                # Only now, so that there are no more files in memory than calls.
+                files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
+                outgoing = replace(outgoing, files=files)
             if not await self._may_call(held, outgoing.content.channel, provider):
                 return None
             started = self._clock()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.kernel.errors import NotFound
 from services.kernel.vocabulary import Channel
-from services.messages.options import NO_OPTIONS
+from services.messages.options import NO_OPTIONS, AttachmentState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ class Attempt:
 
     start_time: datetime
     provider: str
-    """``smtp``, ``twilio``, ``apns``, ``fcm``, ``web_push``."""
+    """``smtp``, ``twilio``, ``apns``, ``fcm``, ``web_push``; ``attachment``: a file that could not be fetched."""
 
     outcome: AttemptOutcome
     provider_id: str = ""
@@ -188,13 +188,13 @@ class Message:
     """Absent where INAPP_WEB was skipped."""
 
     request: bytes
-    """The SendRequest as it came, without its request_id, for the log."""
+    """The SendRequest without its request_id and the bytes of attachments, for the log."""
 
     request_id: str = ""
     """What makes a repetition of the send harmless; empty: nothing does."""
 
     request_hash: bytes = b""
-    """SHA-256 of `request`: tells a repetition from another send under the same request_id."""
+    """SHA-256 of the request as it came: tells a repetition from another send under the same request_id."""
 
     category: str = ""
     """The definition's, when it was sent."""
@@ -213,6 +213,23 @@ class Message:
     def is_due(self) -> bool:
         """Whether a delivery waits for its first attempt."""
         return any(delivery.state is DeliveryState.PENDING for delivery in self.deliveries)
+
+    @property
+    def needs_files(self) -> bool:
+        """Whether there is to be a mail with attachments, now or later."""
+        return bool(self.options.email.attachments) and any(map(needs_files, self.deliveries))
+
+    @property
+    def has_files_to_fetch(self) -> bool:
+        """Whether attachments of it have to be fetched: at once, whenever the mail goes."""
+        waiting = (one.state is AttachmentState.WAITING for one in self.options.email.attachments)
+        return self.needs_files and any(waiting)
+
+
+def needs_files(delivery: Delivery) -> bool:
+    """Tells whether a delivery is a mail that still needs its attachments."""
+    is_to_come = delivery.state in (DeliveryState.SCHEDULED, DeliveryState.PENDING)
+    return delivery.channel is Channel.EMAIL and is_to_come
 
 
 @dataclass(frozen=True, slots=True)

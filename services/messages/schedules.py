@@ -17,6 +17,7 @@ from services.kernel.mongo import deadline, raise_if_cancelled, translate_errors
 from services.messages.documents import (
     delivery_from_document,
     delivery_to_document,
+    options_from_document,
     warning_from_document,
     warning_to_document,
 )
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.messages.model import Delivery, Fired, Message, SendWarning
+    from services.messages.options import Attachment
 
     Document = dict[str, Any]
 
@@ -40,6 +42,7 @@ _WAITS = {"schedule_time": {"$exists": True}, **_NEITHER}
 _FIELDS = dict.fromkeys(
     (
         *("request", "request_id", "deliveries", "warnings", "deleted", "inapp.box", "inapp.retract_time"),
+        "options",
         *("create_time", "schedule_time", "expire_time", "fire_time", "cancel_time"),
     ),
     1,
@@ -66,6 +69,7 @@ class Waiting:
     expire_time: datetime
     deliveries: tuple[Delivery, ...]
     warnings: tuple[SendWarning, ...]
+    attachments: tuple[Attachment, ...]
     is_retracted: bool
     """Whether its item was taken back before it appeared: then it never does."""
 
@@ -169,7 +173,7 @@ class ScheduleStore:
                     {"_id": document["_id"], **_WAITS},
                     {
                         "$set": {"deliveries.$[waiting].state": DeliveryState.CANCELLED.value, "cancel_time": now},
-                        "$unset": {"due_time": "", "inapp.box": "", "deliveries.$[].next_time": ""},
+                        "$unset": {"due_time": "", "lease": "", "inapp.box": "", "deliveries.$[].next_time": ""},
                     },
                     array_filters=[{"waiting.state": DeliveryState.SCHEDULED.value}],
                     hint="_id_",
@@ -211,8 +215,8 @@ def _not_scheduled(tracking_id: str, why: str) -> FailedPrecondition:
 def _to_waiting(document: Document) -> Waiting:
     inapp = document.get("inapp", {})
     state = {name: document[name] for name in ("_id", "request", "schedule_time", "deliveries")}
-    # Where there is no item, None finds just that.
-    state |= {"inapp.box": inapp.get("box"), **_NEITHER}
+    # Where there is no item and there are no options, None finds just that.
+    state |= {"inapp.box": inapp.get("box"), "options": document.get("options"), **_NEITHER}
     return Waiting(
         client_id=document["_id"]["e"],
         user_id=document["_id"]["u"],
@@ -224,6 +228,7 @@ def _to_waiting(document: Document) -> Waiting:
         expire_time=document["expire_time"],
         deliveries=tuple(map(delivery_from_document, document["deliveries"])),
         warnings=tuple(map(warning_from_document, document["warnings"])),
+        attachments=options_from_document(document.get("options", {})).email.attachments,
         is_retracted="retract_time" in inapp,
         state=state,
     )

@@ -36,6 +36,7 @@ from services.messages.model import (
     Retraction,
     StoredRequest,
     message_deleted,
+    needs_files,
     optional_fields,
 )
 from services.messages.sources import DUE_INDEX, REQUEST_INDEX, TRACKING_INDEX
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.kernel.links import ReportLink
+    from services.messages.files import FileStore, MessageKey
     from services.messages.model import InboxItem, Message, Report, RetractionFilter
 
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -71,8 +73,9 @@ _CANCELLABLE = (DeliveryState.SCHEDULED.value, DeliveryState.PENDING.value)
 class MessageStore:
     """Inserts messages and takes their items back."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], files: FileStore) -> None:
         self._collection = database.messages
+        self._files = files
         self._inserts = Coalescer[RawBSONDocument, Inserted](self._insert_all)
 
     async def __aenter__(self) -> Self:
@@ -214,6 +217,8 @@ class MessageStore:
     async def delete(self, client_id: str, tracking_id: str, now: datetime) -> None:
         """Deletes every trace of a message but that it was; its item disappears live, what waits is never sent.
 
+        Its files go right after it. What keeps them for the moment, as a worker that is fetching one, is swept.
+
         Raises:
             NotFound: If the environment does not have it, or does not have it any more.
         """
@@ -232,7 +237,21 @@ class MessageStore:
                     _deletion(document, now),
                 )
                 if result.modified_count:
-                    return
+                    break
+        if document.get("options", {}).get("email", {}).get("attachments"):
+            await self._files.delete((client_id, document["_id"]["u"], tracking_id))
+
+    async def find_needing_files(self, keys: Sequence[MessageKey]) -> set[MessageKey]:
+        """Gives those of some messages that are there and whose mail is still to come."""
+        ids = [{"e": client_id, "u": user_id, "m": tracking_id} for client_id, user_id, tracking_id in keys]
+        fields = {"deliveries.channel": 1, "deliveries.state": 1}
+        with translate_errors(), deadline():
+            found = await self._collection.find({"_id": {"$in": ids}}, fields).hint("_id_").to_list()
+        return {
+            (document["_id"]["e"], document["_id"]["u"], document["_id"]["m"])
+            for document in found
+            if any(map(needs_files, map(delivery_from_document, document.get("deliveries", ()))))
+        }
 
 
 def taking_back(now: datetime) -> dict[str, Any]:
@@ -334,7 +353,9 @@ def to_document(message: Message) -> dict[str, Any]:
         document["options"] = options
     lane = int(message.priority is Priority.LOW)
     if message.schedule_time:
-        document |= {"schedule_time": message.schedule_time, "lane": lane, "due_time": message.schedule_time}
+        # Files are fetched at once, whatever waits.
+        due_time = message.create_time if message.has_files_to_fetch else message.schedule_time
+        document |= {"schedule_time": message.schedule_time, "lane": lane, "due_time": due_time}
         if message.item:
             document["inapp"] = LATER
         if message.request_id:
@@ -346,7 +367,7 @@ def to_document(message: Message) -> dict[str, Any]:
         return document
     if message.item:
         document |= {"changed": Timestamp(0, 0), "inapp": item_to_document(message.item)}
-    if message.is_due:
+    if message.is_due or message.has_files_to_fetch:
         document |= {"lane": lane, "due_time": message.create_time}
     return document
 

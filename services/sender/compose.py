@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.delivery.payloads import too_large
@@ -104,6 +105,12 @@ def without_item(deliveries: Sequence[Delivery], before: Sequence[Delivery]) -> 
     return tuple(
         known if one.channel is item.channel and one.state is not DeliveryState.SKIPPED else one for one in deliveries
     )
+
+
+def with_attempts(deliveries: Sequence[Delivery], before: Sequence[Delivery]) -> tuple[Delivery, ...]:
+    """Gives deliveries that are planned anew with what was tried for them already: to fetch the files of a mail."""
+    attempts = {delivery.channel: delivery.attempts for delivery in before}
+    return tuple(replace(delivery, attempts=attempts.get(delivery.channel, ())) for delivery in deliveries)
 
 
 def left_out(deliveries: Sequence[Delivery], reason: SkipReason, detail: str = "") -> tuple[Delivery, ...]:

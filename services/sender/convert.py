@@ -14,7 +14,7 @@ from services.messages.model import RetractionFilter, SendWarning, WarningCode, 
 from services.messages.options import NO_OPTIONS
 from services.notifications.convert import CHANNELS, PRIORITIES
 from services.sender import civil_time
-from services.sender.convert_options import options_from_proto
+from services.sender.convert_options import options_from_proto, take_contents
 from services.sender.model import Send
 from services.users.convert import sent_user_from_proto
 
@@ -65,9 +65,13 @@ def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, re
         violations.add("extra", f"must be at most 16 KiB serialised, but is {size} bytes", "TOO_LARGE")
     request_id = _request_id(proto.request_id, violations)
     merge_tags, imprecise = merge_tags_from_proto(proto.merge_tags, violations)
+    options = options_from_proto(proto.options, violations) if proto.HasField("options") else NO_OPTIONS
     # Out of what is hashed and kept: a repetition is the same request, and the log has the id beside it.
     proto.ClearField("request_id")
     request = proto.SerializeToString(deterministic=True)
+    request_hash = sha256(request).digest() if request_id else b""
+    if contents := take_contents(proto.options.email):
+        request = proto.SerializeToString(deterministic=True)
     return Send(
         notification_id=validation.lookup_id(proto.notification_id, violations, field="notification_id"),
         user=user,
@@ -85,14 +89,15 @@ def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, re
         tags=_tags(proto.tags, violations),
         priority=PRIORITIES.optional(proto.priority, violations, field="priority"),
         warnings=(*bad.values(), *imprecise),
-        options=options_from_proto(proto.options, violations) if proto.HasField("options") else NO_OPTIONS,
+        options=options,
         schedule=_schedule(proto, violations),
         expire_time=from_timestamp(proto.expire_time, violations, field="expire_time")
         if proto.HasField("expire_time")
         else None,
         request=request,
         request_id=request_id,
-        request_hash=sha256(request).digest() if request_id else b"",
+        request_hash=request_hash,
+        contents=contents,
     )
 
 

@@ -14,7 +14,7 @@ from services.kernel.errors import InvalidArgument
 from services.kernel.validation import Violations
 from services.messages.model import Fired, SkipReason
 from services.messages.store import encode
-from services.sender.compose import compose, left_out, without_item
+from services.sender.compose import compose, left_out, with_attempts, without_item
 from services.sender.convert import send_from_proto
 from services.sender.plan import plan
 
@@ -77,7 +77,7 @@ class Firing:
         if notification is None:
             detail = "the notification was deleted before the time of the message"
             skipped = left_out(waiting.deliveries, SkipReason.NOTIFICATION_DISABLED, detail)
-            return Fired(_at(now, skipped), waiting.warnings, None)
+            return Fired(_at(now, skipped, waiting.deliveries), waiting.warnings, None)
 
         profile = recipient.profile
         planned = plan(send, notification, profile, recipient.choices, environment)
@@ -100,9 +100,11 @@ class Firing:
         if waiting.expire_time <= now:
             deliveries, item = left_out(deliveries, SkipReason.EXPIRED), None
         news = tuple(warning for warning in message.warnings if warning not in waiting.warnings)
-        return Fired(_at(now, deliveries), (*waiting.warnings, *news), item)
+        return Fired(_at(now, deliveries, waiting.deliveries), (*waiting.warnings, *news), item)
 
 
-def _at(now: datetime, deliveries: Sequence[Delivery]) -> tuple[Delivery, ...]:
+def _at(now: datetime, deliveries: Sequence[Delivery], before: Sequence[Delivery]) -> tuple[Delivery, ...]:
     """Gives deliveries whose state is of now, but for what was cancelled before."""
-    return tuple(replace(delivery, update_time=delivery.update_time or now) for delivery in deliveries)
+    return tuple(
+        replace(delivery, update_time=delivery.update_time or now) for delivery in with_attempts(deliveries, before)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.messages.options import NO_OPTIONS
@@ -42,7 +42,7 @@ class Send:
 
     warnings: tuple[SendWarning, ...]
     request: bytes
-    """The request as it came, without its request_id, for the log."""
+    """The request without its request_id and the bytes of attachments, for the log."""
 
     request_id: str = ""
     """What makes a repetition harmless; empty: nothing does."""
@@ -55,4 +55,7 @@ class Send:
     """When item and log entry end; None: by the environment's retention."""
 
     request_hash: bytes = b""
-    """SHA-256 of `request`, where there is a request_id."""
+    """SHA-256 of the request as it came but for its request_id, where there is one."""
+
+    contents: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """The bytes of attachments, by their place among all."""

@@ -10,7 +10,7 @@ from services.kernel.validation import Violations
 from services.messages.store import encode
 from services.notifications.model import notification_not_found
 from services.sender.changes import changed_request, is_timed_anew
-from services.sender.compose import compose, without_item
+from services.sender.compose import compose, with_attempts, without_item
 from services.sender.convert import send_from_proto
 from services.sender.plan import plan
 from services.sender.times import check_times, schedule_time_of
@@ -99,6 +99,11 @@ class Scheduling:
                 now=waiting.create_time,
                 schedule_time=schedule_time,
             )
+            message = replace(message, deliveries=with_attempts(message.deliveries, waiting.deliveries))
+            if message.options.email.attachments:
+                # As far as they have come: some may be fetched, and are not at their addresses any more.
+                email = replace(message.options.email, attachments=waiting.attachments)
+                message = replace(message, options=replace(message.options, email=email))
             if waiting.is_retracted:
                 message = replace(message, deliveries=without_item(message.deliveries, waiting.deliveries), item=None)
             encode(message)

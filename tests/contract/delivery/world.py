@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
+    from aiohttp.abc import AbstractResolver
+
     from services.delivery.model import Outgoing
     from services.kernel.clock import Clock
     from tests.contract.services.world import Tenant
@@ -74,6 +76,8 @@ async def run_workers(
     count: int = 1,
     now: Clock | None = None,
     stop: asyncio.Event | None = None,
+    settings: WorkerSettings | None = None,
+    resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[None]:
     """Runs workers in this loop until the block ends, or until ``stop`` is set."""
     stop = stop or asyncio.Event()
@@ -82,7 +86,15 @@ async def run_workers(
     async with asyncio.TaskGroup() as tasks:
         for _ in range(count):
             tasks.create_task(
-                run_worker(WorkerSettings(), storage, stop, providers=providers, on_ready=ready.release, now=now)
+                run_worker(
+                    settings or WorkerSettings(),
+                    storage,
+                    stop,
+                    providers=providers,
+                    on_ready=ready.release,
+                    now=now,
+                    resolver=resolver,
+                )
             )
         for _ in range(count):
             await ready.acquire()

@@ -9,10 +9,11 @@ from services.delivery.outbox import Outbox
 from services.delivery.rounds import interrupted
 from services.inbox.model import MAX_CHANGES, Box, ItemFilter, Mark, Selection, marking
 from services.kernel.clock import new_id
+from services.kernel.links import ReportLink
 from services.kernel.vocabulary import Channel
 from services.messages.entry import LogFilter
 from services.messages.log import MAX_EXAMINED
-from services.messages.model import DeliveryState, Fired, RetractionFilter
+from services.messages.model import DeliveryState, Fired, Report, RetractionFilter
 from tests.contract.indexes.collection import CLIENT, EARLY, USER, WAITING, waiting_message
 
 if TYPE_CHECKING:
@@ -356,6 +357,25 @@ CASES = [
         "tracking",
         "_id_",
         docs=2,
+    ),
+    _case(
+        "report: one message",
+        "messages.report",
+        lambda stores, all_: stores.messages.report(
+            ReportLink(CLIENT, USER, all_.id(1), Channel.EMAIL), Report("id", DeliveryState.DELIVERED, ""), all_.time(0)
+        ),
+        "_id_",
+        docs=1,
+    ),
+    _case(
+        "files: which are needed",
+        "messages.find_needing_files",
+        lambda stores, all_: stores.messages.find_needing_files(
+            [(CLIENT, USER, all_.id(1 + i * all_.users)) for i in range(10)]
+        ),
+        "_id_",
+        docs=10,
+        keys=20,
     ),
     _claim("claim", _nothing, docs=0),
     _claim("renew", lambda outbox, leased: outbox.renew(leased), docs=20),

@@ -19,6 +19,7 @@ from services.messages.options import (
     AndroidPriority,
     ApnOptions,
     Attachment,
+    AttachmentState,
     EmailOptions,
     FcmOptions,
     SendOptions,
@@ -36,6 +37,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 many = st.lists(texts, max_size=3).map(tuple)
 ttls = st.none() | st.integers(0, 28 * 86_400_000).map(lambda ms: timedelta(milliseconds=ms))
+counts = st.integers(0, 2**31)
 times = st.integers(0, 250_000_000_000_000).map(lambda ms: EPOCH + timedelta(milliseconds=ms))
 OPTIONS = st.builds(
     SendOptions,
@@ -46,7 +48,20 @@ OPTIONS = st.builds(
         bcc_addresses=many,
         from_name=texts,
         from_address=texts,
-        attachments=st.lists(st.builds(Attachment, texts, texts, texts), max_size=2).map(tuple),
+        attachments=st.lists(
+            st.builds(
+                Attachment,
+                texts,
+                texts,
+                texts,
+                st.sampled_from(AttachmentState),
+                counts,
+                counts,
+                st.none() | times,
+                texts,
+            ),
+            max_size=2,
+        ).map(tuple),
     ),
     apn=st.builds(
         ApnOptions,
@@ -157,7 +172,7 @@ def test_no_options_are_the_defaults() -> None:
         ({"email": {"from_name": "ä" * 129}}, {"options.email.from_name": "TOO_LONG"}),
         ({"email": {"from_name": f"a\nBcc: {B}"}}, {"options.email.from_name": "INVALID"}),
         ({"email": {"from_name": f"a\rBcc: {B}"}}, {"options.email.from_name": "INVALID"}),
-        ({"email": {"attachments": [{"filename": "a"}]}}, {"options.email.attachments": "NOT_SUPPORTED_YET"}),
+        ({"email": {"attachments": [{"filename": "a"}]}}, {"options.email.attachments[0]": "REQUIRED"}),
         ({"apn": {"expire_time": Timestamp(seconds=-1)}}, {"options.apn.expire_time": "OUT_OF_RANGE"}),
         ({"apn": {"expire_time": Timestamp(nanos=-1)}}, {"options.apn.expire_time": "OUT_OF_RANGE"}),
         ({"apn": {"expire_time": Timestamp(seconds=2**60)}}, {"options.apn.expire_time": "OUT_OF_RANGE"}),

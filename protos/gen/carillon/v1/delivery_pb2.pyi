@@ -304,7 +304,9 @@ class Attempt(_message.Message):
     PROVIDER_ID_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """The provider, for instance "smtp", "twilio", "apns", "fcm" or "web_push"."""
+    """The provider, for instance "smtp", "twilio", "apns", "fcm" or "web_push"; "attachment" where a file of a mail could
+    not be fetched.
+    """
     outcome: Global___AttemptOutcome.ValueType
     """How the call ended."""
     provider_id: _builtins.str

@@ -468,7 +468,8 @@ class UpdateScheduleRequest(_message.Message):
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields of the request to replace, for instance "schedule_time" or "merge_tags"; of user and options also a
         single one, as "user.email"; "*" is all. One that is named and not set is cleared: without its schedule the message
-        fires now. Absent: every field that is set, of user each by itself.
+        fires now. Absent: every field that is set, of user each by itself. The attachments of a mail can be taken away, and
+        not be exchanged yet.
         """
 
     def __init__(
