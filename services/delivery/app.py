@@ -26,6 +26,7 @@ from services.kernel.errors import Unavailable
 from services.kernel.links import LinkTokens
 from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
+from services.sender.firing import Firing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -98,6 +99,12 @@ async def run_worker(
             new_id=clock.new_id,
             now=now,
         )
+        firing = Firing(
+            schedules=stores.schedules,
+            recipients=stores.recipients,
+            catalogue=stores.catalogue,
+            clock=now or clock.utc_now,
+        )
         fetcher = Fetcher(private_networks=settings.private_networks, resolver=resolver)
         attachments = Attachments(stores.files, stores.messages, fetcher, clock=now or clock.utc_now)
         worker = Worker(
@@ -105,6 +112,7 @@ async def run_worker(
             users=stores.users,
             catalogue=stores.catalogue,
             providers=providers,
+            fire=firing.fire,
             attachments=attachments,
             clock=now or clock.utc_now,
         )

@@ -62,6 +62,8 @@ _FIELDS = (
     "options",
     "lane",
     "lease",
+    "schedule_time",
+    "fire_time",
     "cancel_time",
     "closing",
     "inapp.notification_id",
@@ -101,9 +103,26 @@ class Leased:
     is_cancelled: bool
     closing: Closing | None = None
     """Set by a retraction: what browsers show is to be closed."""
+    schedule_time: datetime | None = None
+    """When it fires; absent: it has fired, or was sent at once."""
+
+    claim_time: datetime | None = None
+    """When it was claimed, by the clock that says what is due."""
 
     was_interrupted: bool = field(default=False)
     """Whether another worker had it and ended before it wrote."""
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What tells it from the same message under another lease: one may end while its round goes on."""
+        return self.key.tracking_id, self.token
+
+    @property
+    def fires(self) -> bool:
+        """Whether its time has come, and nobody has fired or cancelled it."""
+        if self.schedule_time is None or self.claim_time is None or self.is_cancelled:
+            return False
+        return self.schedule_time <= self.claim_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +203,8 @@ class Outbox:
             ).hint("_id_")
             return [_to_leased(document) async for document in mine]
 
-    async def renew(self, leased: Sequence[Leased]) -> set[str]:
-        """Pushes the end of leases 60 s ahead; gives the tracking ids of those that are still ours."""
+    async def renew(self, leased: Sequence[Leased]) -> set[tuple[str, str]]:
+        """Pushes the end of leases 60 s ahead; gives the names of those that are still ours."""
         tokens = sorted({one.token for one in leased})
         query = {"_id": {"$in": [one.key.document_id for one in leased]}, "lease.token": {"$in": tokens}}
         # Not of one that was cancelled: nothing of it is due any more.
@@ -193,8 +212,8 @@ class Outbox:
             await self._collection.update_many(
                 query | {"due_time": {"$exists": True}}, [{"$set": {"due_time": self._later}}], hint="_id_"
             )
-            found = self._collection.find(query, {"_id": 1}).hint("_id_")
-            return {document["_id"]["m"] async for document in found}
+            found = self._collection.find(query, {"lease.token": 1}).hint("_id_")
+            return {(document["_id"]["m"], document["lease"]["token"]) async for document in found}
 
     async def standing(self, leased: Leased) -> Standing | None:
         """Gives how a message stands now, for all who ask at the same moment at once; None: it is not ours any more.
@@ -311,6 +330,8 @@ def _finishing(
             else:
                 unset[f"{states}.{name}"] = ""
     due_times = [delivery.next_time or now for delivery in deliveries if is_open(delivery)]
+    if leased.schedule_time and not leased.is_cancelled:
+        due_times.append(leased.schedule_time)
     if tuple(attachments) != leased.options.email.attachments:
         set_fields["options.email.attachments"] = list(map(attachment_to_document, attachments))
     if not leased.is_cancelled and any(map(needs_files, deliveries)) and (fetch_time := next_fetch(attachments, now)):
@@ -386,5 +407,7 @@ def _to_leased(document: Document) -> Leased:
         has_item="notification_id" in document.get("inapp", {}),
         is_cancelled="cancel_time" in document,
         closing=_to_closing(document["closing"]) if "closing" in document else None,
+        schedule_time=document.get("schedule_time") if "fire_time" not in document else None,
+        claim_time=document["lease"]["time"],
         was_interrupted="interrupted" in document["lease"],
     )

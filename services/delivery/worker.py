@@ -37,7 +37,7 @@ from services.kernel.vocabulary import Channel
 from services.messages.model import AttemptOutcome, DeliveryState, SkipReason, needs_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from services.delivery.attachments import Attachments
@@ -92,6 +92,8 @@ class Worker:
         users: The profiles, for addresses and devices.
         catalogue: The environments.
         providers: Who carries what.
+        fire: Plans and renders a message whose time has come, and gives its lease back, by client_id, user_id,
+            tracking_id and the token of the lease.
         attachments: The files of mails.
         clock: The time of attempts.
         jitter: Gives a number from 0 to 1.
@@ -104,6 +106,7 @@ class Worker:
         users: UserStore,
         catalogue: Catalogue,
         providers: Providers,
+        fire: Callable[[str, str, str, str], Awaitable[bool]],
         attachments: Attachments,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
@@ -112,10 +115,11 @@ class Worker:
         self._users = users
         self._catalogue = catalogue
         self._providers = providers
+        self._fire = fire
         self._attachments = attachments
         self._clock = clock
         self._jitter = jitter
-        self._held: dict[str, _Held] = {}
+        self._held: dict[tuple[str, str], _Held] = {}
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -162,7 +166,7 @@ class Worker:
             _log.warning("claims_delayed")
             return []
         for one_held in held:
-            self._held[one_held.leased.key.tracking_id] = one_held
+            self._held[one_held.leased.name] = one_held
         return held
 
     async def _pause(self) -> None:
@@ -188,7 +192,7 @@ class Worker:
                 _log.warning("leases_not_renewed", count=len(held))
                 continue
             for one in held:
-                if one.leased.key.tracking_id in ours:
+                if one.leased.name in ours:
                     one.until = until
                 else:
                     one.is_lost = True
@@ -196,6 +200,9 @@ class Worker:
     async def _round(self, held: _Held) -> None:
         leased = held.leased
         try:
+            if leased.fires:
+                await self._fire_message(leased)
+                return
             now = self._clock()
             deliveries = await self._taken_over(held, now)
             async with asyncio.TaskGroup() as channels:
@@ -208,7 +215,17 @@ class Worker:
             # Nothing is written, so the lease ends by itself and another round begins.
             _log.warning("round_abandoned", tracking_id=leased.key.tracking_id)
         finally:
-            del self._held[leased.key.tracking_id]
+            del self._held[leased.name]
+
+    async def _fire_message(self, leased: Leased) -> None:
+        key = leased.key
+        try:
+            await self._fire(key.client_id, key.user_id, key.tracking_id, leased.token)
+        except Unavailable:
+            raise
+        except Exception:
+            # A defect, or a request of a newer version, costs this message its turn, and not the worker.
+            _log.exception("firing_failed", tracking_id=key.tracking_id, client_id=key.client_id)
 
     async def _taken_over(self, held: _Held, now: datetime) -> Sequence[Delivery]:
         leased = held.leased

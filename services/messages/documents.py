@@ -11,8 +11,10 @@ from services.messages.model import (
     AttemptOutcome,
     Delivery,
     DeliveryState,
+    SendWarning,
     SkipReason,
     TargetDelivery,
+    WarningCode,
     optional_fields,
 )
 from services.messages.options import (
@@ -96,6 +98,16 @@ def attempt_to_document(attempt: Attempt) -> Document:
 def target_to_document(target: TargetDelivery) -> Document:
     """Gives what became of a push on one target as it is stored."""
     return {"key": target.key, "target": target.target, "state": target.state.value}
+
+
+def warning_to_document(warning: SendWarning) -> Document:
+    """Gives a warning as it is stored."""
+    return {"code": warning.code.value, "field": warning.field, "text": warning.text}
+
+
+def warning_from_document(document: Mapping[str, Any]) -> SendWarning:
+    """Gives a warning as it was stored."""
+    return SendWarning(WarningCode(document["code"]), document["field"], document["text"])
 
 
 def attachment_to_document(attachment: Attachment) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from services.kernel.errors import NotFound
@@ -11,11 +12,16 @@ from services.kernel.vocabulary import Channel
 from services.messages.options import NO_OPTIONS, AttachmentState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from services.kernel.vocabulary import Priority
     from services.messages.options import SendOptions
     from services.notifications.model import Content
+
+
+LOGGED_FOR = timedelta(hours=24)
+"""How long a message is in the log at least, and its request_id remembered, however soon it ends."""
 
 
 class DeliveryState(enum.StrEnum):
@@ -196,6 +202,13 @@ class Message:
 
     section: str = ""
     options: SendOptions = NO_OPTIONS
+    schedule_time: datetime | None = None
+    """When it fires. Absent: it was planned at once."""
+
+    @property
+    def delete_time(self) -> datetime:
+        """When nothing of it is needed any more."""
+        return max(self.expire_time, (self.schedule_time or self.create_time) + LOGGED_FOR)
 
     @property
     def is_due(self) -> bool:
@@ -220,6 +233,30 @@ def needs_files(delivery: Delivery) -> bool:
     return delivery.channel is Channel.EMAIL and is_to_come
 
 
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What a message becomes when its time comes."""
+
+    deliveries: tuple[Delivery, ...]
+    warnings: tuple[SendWarning, ...]
+    item: InboxItem | None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a delivery waits for its first attempt."""
+        return any(delivery.state is DeliveryState.PENDING for delivery in self.deliveries)
+
+
+def scheduled(deliveries: Sequence[Delivery], schedule_time: datetime) -> tuple[Delivery, ...]:
+    """Gives what waits for its time where something would be sent now: it is planned and rendered then."""
+    return tuple(
+        delivery
+        if delivery.state is DeliveryState.SKIPPED
+        else Delivery(delivery.channel, DeliveryState.SCHEDULED, next_time=schedule_time)
+        for delivery in deliveries
+    )
+
+
 def message_deleted(tracking_id: str) -> NotFound:
     """Makes the error for a repetition of a send whose message was deleted since: it brings nothing back."""
     return NotFound("message", tracking_id, reason="MESSAGE_DELETED")
@@ -236,13 +273,15 @@ class StoredRequest:
 
     has_item: bool
     deliveries: tuple[Delivery, ...]
-    """As they stand now, without content."""
+    """As they stand now, without content; of a message that was scheduled, as the answer had them."""
 
     warnings: tuple[SendWarning, ...]
 
 
 def as_answered(delivery: Delivery) -> Delivery:
     """Gives a delivery as the send's answer had it; a skip of a later time was none then."""
+    if delivery.state is DeliveryState.SCHEDULED:
+        return delivery
     if delivery.state is DeliveryState.SKIPPED and delivery.update_time is None:
         return delivery
     first = DeliveryState.DELIVERED if delivery.channel is Channel.INAPP_WEB else DeliveryState.PENDING

@@ -9,10 +9,12 @@ from services.messages.options import NO_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from services.kernel.vocabulary import Channel, Json, Priority
     from services.messages.model import SendWarning
     from services.messages.options import SendOptions
+    from services.sender.civil_time import CivilTime
     from services.users.model import User
 
 
@@ -46,6 +48,11 @@ class Send:
     """What makes a repetition harmless; empty: nothing does."""
 
     options: SendOptions = NO_OPTIONS
+    schedule: datetime | CivilTime | None = None
+    """When to send; None: now."""
+
+    expire_time: datetime | None = None
+    """When item and log entry end; None: by the environment's retention."""
 
     request_hash: bytes = b""
     """SHA-256 of the request as it came but for its request_id, where there is one."""

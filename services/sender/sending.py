@@ -14,6 +14,7 @@ from services.messages.store import encode
 from services.notifications.model import notification_not_found
 from services.sender.compose import compose
 from services.sender.plan import plan
+from services.sender.times import check_times, schedule_time_of
 from services.users.model import brings_devices, has_news
 
 if TYPE_CHECKING:
@@ -95,8 +96,19 @@ class Sending:
 
         now = self._clock()
         profile = recipient.profile
+        schedule_time = schedule_time_of(send, profile, environment, now)
+        check_times(send, schedule_time, now)
         planned = plan(send, notification, profile, recipient.choices, environment)
-        message = compose(send, planned, notification, profile, environment, tracking_id=self._new_id(), now=now)
+        message = compose(
+            send,
+            planned,
+            notification,
+            profile,
+            environment,
+            tracking_id=self._new_id(),
+            now=now,
+            schedule_time=schedule_time,
+        )
         encoded = encode(message)
         if profile is None or brings_devices(send.user, profile):
             # Before the message, so that whoever sees the message finds the user, and the worker the devices.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from carillon.v1 import messages_pb2, sender_pb2, users_pb2
 from services.delivery.fetches import FETCHED_WITHIN
@@ -219,12 +220,11 @@ async def test_a_file_that_is_not_there_is_left_out(tenant: Tenant, mongodb_uri:
 async def test_files_are_fetched_whatever_the_mail_waits_for(
     world: World, tenant: Tenant, mongodb_uri: str, host: FileHost
 ) -> None:
-    """A file of a mail that is not to go yet is fetched at once, and again where that fails; the mail stays."""
+    """A file of a mail that is not to go yet is fetched at once, and again where that fails; the mail goes in time."""
     host.statuses["/a.txt"] = [503]
-    [sent] = await tenant.send(mail({"filename": "b.txt", "url": host.url("/a.txt")}))
+    at = utc_now() + timedelta(hours=1)
+    [sent] = await tenant.send(mail({"filename": "b.txt", "url": host.url("/a.txt")}, PDF, schedule_time=at))
     message = {"_id.m": sent.tracking_id}
-    waiting = {"$set": {"deliveries.$[mail].state": "SCHEDULED"}}
-    await world.database.messages.update_one(message, waiting, array_filters=[{"mail.channel": "EMAIL"}])
 
     post = Post()
     async with run_workers(mongodb_uri, everything(post), settings=INSIDE):
@@ -233,13 +233,41 @@ async def test_files_are_fetched_whatever_the_mail_waits_for(
             while True:
                 # Stored first, and written when the round is over.
                 is_stored = await world.stores.files.load(key, 0) is not None
-                if is_stored and "due_time" not in await world.database.messages.find_one(message):
+                if is_stored and (await world.database.messages.find_one(message))["due_time"] == at:
                     break
                 await asyncio.sleep(0.02)
 
     assert (host.paths, post.calls) == (["/a.txt"] * 2, [])
     assert state_of(delivery_of(await logged(tenant, sent.tracking_id), EMAIL)) == "SCHEDULED"
-    await tenant.backend.messages.DeleteMessage(messages_pb2.DeleteMessageRequest(tracking_id=sent.tracking_id))
+    later = at + timedelta(minutes=1)
+    change = sender_pb2.SendRequest(schedule_time=later, options={"apn": {"sound": "x"}})  # type: ignore[arg-type] # a dict will do
+    mask = FieldMask(paths=["schedule_time", "options.apn"])
+    request = sender_pb2.UpdateScheduleRequest(tracking_id=sent.tracking_id, request=change, update_mask=mask)
+    await tenant.backend.sender.UpdateSchedule(request)
+    await sweep(world)
+    async with run_workers(mongodb_uri, everything(post), settings=INSIDE, now=lambda: later):
+        delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert outcomes_of(delivery) == ["TEMPORARY_FAILURE", "ACCEPTED"]
+    assert [one.content for one in post.calls[0].files] == [b"the file", PDF["content"]]
+
+
+async def test_files_of_what_waits_are_not_exchanged(tenant: Tenant) -> None:
+    """A change may take attachments away, and nothing else yet."""
+    [sent] = await tenant.send(mail(PDF, schedule_time=utc_now() + timedelta(hours=1)))
+
+    async def update(**options: Any) -> None:
+        request = sender_pb2.UpdateScheduleRequest(
+            tracking_id=sent.tracking_id,
+            request=mail(PDF | {"filename": "b.pdf"}) if not options else sender_pb2.SendRequest(options=options),  # type: ignore[arg-type] # a dict will do
+            update_mask=FieldMask(paths=["options"]),
+        )
+        await tenant.backend.sender.UpdateSchedule(request)
+
+    refused = await refusal(update())
+    assert refused.violations == (("request.options.email.attachments", "NOT_SUPPORTED_YET"),)
+    await update(email={"from_name": "Bob"})
+    assert not (await logged(tenant, sent.tracking_id)).request.options.email.attachments
 
 
 async def test_after_five_minutes_the_mail_goes_without(tenant: Tenant, mongodb_uri: str, host: FileHost) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from carillon.v1 import delivery_pb2, messages_pb2
+from carillon.v1 import delivery_pb2, messages_pb2, sender_pb2
 from services.app import Storage
 from services.delivery.app import run_worker
 from services.delivery.model import Answer
@@ -111,7 +111,7 @@ async def logged(tenant: Tenant, tracking_id: str) -> messages_pb2.Message:
     return answer.message
 
 
-def delivery_of(message: messages_pb2.Message, channel: int) -> delivery_pb2.Delivery:
+def delivery_of(message: messages_pb2.Message | sender_pb2.SendResponse, channel: int) -> delivery_pb2.Delivery:
     """Gives what became of a message on one channel."""
     return next(one for one in message.deliveries if one.channel == channel)
 

@@ -13,8 +13,8 @@ from services.kernel.links import ReportLink
 from services.kernel.vocabulary import Channel
 from services.messages.entry import LogFilter
 from services.messages.log import MAX_EXAMINED
-from services.messages.model import DeliveryState, Report, RetractionFilter
-from tests.contract.indexes.collection import CLIENT, EARLY, PUSHED_USER, USER
+from services.messages.model import DeliveryState, Fired, Report, RetractionFilter
+from tests.contract.indexes.collection import CLIENT, EARLY, PUSHED_USER, USER, WAITING, waiting_message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -111,6 +111,15 @@ async def _retract(stores: Stores, all_: Collection, user: str, cancel: bool = F
     return await stores.messages.retract(
         CLIENT, user, RetractionFilter(**narrowed), all_.time(all_.size), cancel_deliveries=cancel
     )
+
+
+async def _change(stores: Stores, _: Collection) -> bool:
+    return await stores.schedules.change(await stores.schedules.get(CLIENT, WAITING[1]), waiting_message(WAITING[1]))
+
+
+async def _fire(stores: Stores, all_: Collection) -> bool:
+    waiting = await stores.schedules.get(CLIENT, WAITING[2])
+    return await stores.schedules.fire(waiting, "token", Fired(waiting.deliveries, (), None), all_.time(0))
 
 
 async def _claimed(stores: Stores, all_: Collection, then: Callable[[Outbox, list[Leased]], Awaitable[Any]]) -> None:
@@ -383,6 +392,30 @@ CASES = [
     _claim("record_interruption", _interrupt, docs=10),
     # Twice the one that browsers were pushed: it may have been taken back meanwhile.
     _claim("finish", _finish, docs=20),
+    _case(
+        "schedule: read",
+        "schedules.get",
+        lambda stores, _: stores.schedules.get(CLIENT, WAITING[0]),
+        "tracking",
+        docs=1,
+    ),
+    _case(
+        "schedule: read by its worker",
+        "schedules.leased",
+        lambda stores, all_: stores.schedules.leased(CLIENT, USER, all_.id(all_.newest(1)), "token"),
+        "_id_",
+        docs=1,
+    ),
+    _case("schedule: change", "schedules.change", _change, "tracking", "_id_", docs=2),
+    _case("schedule: fire", "schedules.fire", _fire, "tracking", "_id_", docs=2),
+    _case(
+        "schedule: cancel",
+        "schedules.cancel",
+        lambda stores, all_: stores.schedules.cancel(CLIENT, WAITING[3], all_.time(0)),
+        "tracking",
+        "_id_",
+        docs=2,
+    ),
     _case(
         "expiry: a user's items",
         "expiry.sweep",

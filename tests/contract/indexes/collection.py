@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ EARLY = _BEGIN.replace(year=8000)
 _EARLY_USER = "user-11"
 PUSHED_USER = "user-12"
 """Whose messages were pushed to their browsers, too."""
+WAITING = tuple(f"waiting-{number}" for number in range(4))
+"""Messages that wait for their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,13 @@ async def fill(
         documents = [_document(template, number, users) for number in range(start, min(start + _BATCH, size))]
         await database.messages.insert_many(documents, ordered=False)
         on_progress(start + len(documents))
+    await database.messages.insert_many([encode(waiting_message(tracking_id)) for tracking_id in WAITING])
     return Collection(size, users)
+
+
+def waiting_message(tracking_id: str) -> Message:
+    """Makes a message that waits for its time."""
+    return replace(_message(), tracking_id=tracking_id, request_id=tracking_id, schedule_time=EARLY)
 
 
 def _document(template: dict[str, Any], number: int, users: int) -> dict[str, Any]:

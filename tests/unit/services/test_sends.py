@@ -28,15 +28,7 @@ if TYPE_CHECKING:
     from services.messages.model import Message
     from services.notifications.model import Notification
 
-UNBUILT = (
-    "schedule_time",
-    "schedule_local_time",
-    "content",
-    "increment_id",
-    "expire_time",
-    "wait",
-    "validate_only",
-)
+UNBUILT = ("content", "increment_id", "wait", "validate_only")
 
 
 def request(**fields: Any) -> sender_pb2.SendRequest:
@@ -145,14 +137,31 @@ def test_a_bad_address_is_a_warning() -> None:
         (
             request(
                 options={},
-                schedule_time=Timestamp(),
                 content={},
                 increment_id="i",
-                expire_time=Timestamp(),
                 wait=Duration(),
                 validate_only=True,
             ),
-            dict.fromkeys(set(UNBUILT) - {"schedule_local_time"}, "NOT_SUPPORTED_YET"),
+            dict.fromkeys(UNBUILT, "NOT_SUPPORTED_YET"),
+        ),
+        *(
+            (request(schedule_local_time=text), {"schedule_local_time": "INVALID"})
+            for text in (
+                "",
+                "9:00",
+                "24:00",
+                "09:00:00",
+                "2026-02-29T09:00",
+                "2026-03-29 09:00",
+                "\u0660\u0669:00",
+                "T09:00",
+            )
+        ),
+        (request(schedule_local_time="1969-12-31T23:59"), {"schedule_local_time": "OUT_OF_RANGE"}),
+        (request(schedule_local_time="9999-01-01T00:00"), {"schedule_local_time": "OUT_OF_RANGE"}),
+        (
+            request(schedule_time=Timestamp(seconds=1 << 40), expire_time=Timestamp(nanos=-1)),
+            {"schedule_time": "OUT_OF_RANGE", "expire_time": "OUT_OF_RANGE"},
         ),
         (attached(*[{"filename": "a", "content": b""}] * 51), {"options.email.attachments": "TOO_MANY"}),
         (
@@ -187,7 +196,6 @@ def test_a_bad_address_is_a_warning() -> None:
                 "options.email.attachments[8].url": "INVALID",
             },
         ),
-        (request(schedule_local_time=""), {"schedule_local_time": "NOT_SUPPORTED_YET"}),
     ],
 )
 def test_a_wrong_send_is_refused_field_by_field(proto: sender_pb2.SendRequest, expected: dict[str, str]) -> None:
