@@ -10,6 +10,8 @@ T ?=
 B ?=
 # Options of `make soak`: make soak S="--pushes 10000".
 S ?=
+# Options of `make deliveries`.
+D ?=
 # Options of `make resume`: make resume R="--events 1000 --seed 7".
 R ?=
 
@@ -134,6 +136,11 @@ bench-deliver: install ## Measure a worker against the least that an outbox coul
 resume: install ## Kill and cut for as long as 100,000 changes take, and compare all clients; R="--events N --seed N"
 	@.ci/bootstrap packages libcurl4
 	PYTHONPATH=.:protos/gen python -m tests.e2e.resume $(R)
+
+.PHONY: deliveries
+deliveries: install ## Kill workers while they deliver 5,000 messages, and count what came twice; D="--messages N --seed N"
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=.:protos/gen python -m tests.e2e.deliveries $(D)
 
 .PHONY: bench-page
 bench-page: install ## Measure a page with 1,000 items and 100 events a second; B="--seconds 3" is shorter

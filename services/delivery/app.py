@@ -15,6 +15,7 @@ from services.delivery.channels.apns import Apns
 from services.delivery.channels.fcm import Fcm
 from services.delivery.channels.smtp import Smtp
 from services.delivery.channels.twilio import Twilio
+from services.delivery.channels.web_push import WebPush
 from services.delivery.fetching import Fetcher
 from services.delivery.links import Links
 from services.delivery.outbox import Outbox
@@ -54,6 +55,7 @@ async def open_providers(
     async with AsyncExitStack() as entered:
         smtp = settings.smtp and Smtp(settings.smtp, now=clock.utc_now, unsubscribe_url=links.unsubscribe_url)
         fcm = settings.fcm and Fcm(settings.fcm, now=clock.utc_now)
+        web_push = WebPush(clock=clock.utc_now, private_networks=settings.private_networks)
         twilio = Twilio(settings.twilio, report_url=links.report_url) if settings.twilio else None
         if twilio:
             await entered.enter_async_context(twilio)
@@ -63,7 +65,7 @@ async def open_providers(
             call=twilio,
             apns=await entered.enter_async_context(Apns(settings.apns)) if settings.apns else None,
             fcm=await entered.enter_async_context(fcm) if fcm else None,
-            web_push=None,
+            web_push=await entered.enter_async_context(web_push),
             fallback=fallback,
         )
 

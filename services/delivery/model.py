@@ -55,6 +55,8 @@ class Outgoing:
 
     options: SendOptions = NO_OPTIONS
     files: tuple[File, ...] = ()
+    retracts: bool = False
+    """Whether to close what is shown of the item, instead of showing it; of WEB_PUSH only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.delivery.closing import left_after, logged, targets_to_close
 from services.delivery.fetches import left_out_detail, next_fetch
 from services.delivery.model import Answer, Outgoing
 from services.delivery.outbox import LEASE_S, MAX_CLAIM
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.delivery.attachments import Attachments
+    from services.delivery.closing import Closing
     from services.delivery.model import Provider, Target
     from services.delivery.outbox import Leased, Outbox
     from services.delivery.providers import Providers
@@ -205,8 +207,8 @@ class Worker:
             deliveries = await self._taken_over(held, now)
             async with asyncio.TaskGroup() as channels:
                 running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
-            after = [task.result() for task in running]
-            await self._finish(held, after)
+            after, closing = await self._close(held, [task.result() for task in running], now)
+            await self._finish(held, after, closing)
             if held.attachments and any(map(needs_files, leased.deliveries)) and not any(map(needs_files, after)):
                 await self._attachments.forget(leased.key)
         except Unavailable:
@@ -243,11 +245,13 @@ class Worker:
         chosen = (choose(held.environment, delivery.channel, one) for one in targets_of(delivery, held.user))
         return next((provider.name for provider in chosen if provider), "")
 
-    async def _finish(self, held: _Held, deliveries: Sequence[Delivery]) -> None:
+    async def _finish(self, held: _Held, deliveries: Sequence[Delivery], closing: Closing | None) -> None:
         """Writes what became of the message, for as long as the lease lasts."""
         while not held.is_lost:
             try:
-                return await self._outbox.finish(held.leased, deliveries, self._clock(), attachments=held.attachments)
+                return await self._outbox.finish(
+                    held.leased, deliveries, self._clock(), attachments=held.attachments, closing=closing
+                )
             except Unavailable:
                 if asyncio.get_running_loop().time() > held.until:
                     raise
@@ -312,6 +316,31 @@ class Worker:
             return replace(delivery, next_time=max(next_time, now + timedelta(milliseconds=1)))
         return delivery
 
+    async def _close(
+        self, held: _Held, deliveries: Sequence[Delivery], now: datetime
+    ) -> tuple[Sequence[Delivery], Closing | None]:
+        """Closes what browsers show of an item that was taken back; gives the deliveries, and what is left of that."""
+        closing = held.leased.closing
+        if closing is None or not closing.is_due(now):
+            return deliveries, closing
+        pushed = next((one for one in deliveries if one.channel is Channel.WEB_PUSH), None)
+        provider = self._providers.closes(held.environment)
+        if pushed is None or provider is None or Channel.WEB_PUSH in held.environment.disabled_channels:
+            return deliveries, None
+        targets = targets_to_close(closing, pushed, targets_of(pushed, held.user))
+        if not targets:
+            return deliveries, None
+
+        outgoing = replace(self._outgoing(held, pushed), retracts=True)
+        calls = await asyncio.gather(
+            *(self._call(held, replace(outgoing, target=target), provider) for target in targets)
+        )
+        made = [call for call in calls if call]
+        await self._forget_gone(held, Channel.WEB_PUSH, made)
+        uncalled = [target for target, call in zip(targets, calls, strict=True) if call is None]
+        left = left_after(closing, made, self._clock(), uncalled=uncalled, random=self._jitter)
+        return [logged(one, made) if one is pushed else one for one in deliveries], left
+
     def _outgoing(self, held: _Held, delivery: Delivery) -> Outgoing:
         leased = held.leased
         assert delivery.content is not None, "what is pending was rendered"
@@ -335,7 +364,7 @@ class Worker:
                 # Only now, so that there are no more files in memory than calls.
                 files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
                 outgoing = replace(outgoing, files=files)
-            if not await self._may_call(held, outgoing.content.channel, provider):
+            if not await self._may_call(held, outgoing, provider):
                 return None
             started = self._clock()
             try:
@@ -358,7 +387,7 @@ class Worker:
             )
         return Tried(outgoing.target, started, provider.name, answer)
 
-    async def _may_call(self, held: _Held, channel: Channel, provider: Provider) -> bool:
+    async def _may_call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> bool:
         """Tells whether a call may begin: the message is still ours for long enough, and still to be sent."""
         if self._stop.is_set() or held.is_lost:
             return False
@@ -369,7 +398,9 @@ class Worker:
         if standing is None:
             held.is_lost = True
             return False
-        is_taken_back = standing.is_cancelled or channel in standing.cancelled
+        if outgoing.retracts:
+            return True
+        is_taken_back = standing.is_cancelled or outgoing.content.channel in standing.cancelled
         return not is_taken_back and standing.expire_time > self._clock()
 
     async def _forget_gone(self, held: _Held, channel: Channel, calls: Sequence[Tried]) -> None:

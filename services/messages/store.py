@@ -63,6 +63,9 @@ LATER: Mapping[str, Any] = {"box": "later", "unread": False}
 # A browser that was away for up to 30 days is told what was taken back meanwhile.
 _TOMBSTONE = timedelta(days=31)
 
+# How long a worker that has a message keeps it, unless it says so again.
+_LEASE = timedelta(seconds=60)
+
 _LIVE_INDEX = "live"
 # What is left of a deleted message, for as long as it would have been kept.
 _KEPT = frozenset({"_id", "request_id", "request_hash", "expire_time", "delete_time", "changed", "inapp"})
@@ -145,12 +148,18 @@ class MessageStore:
                 cancelled_count = await self._cancel(query, now)
 
             retracted_count = 0
-            visible = self._collection.find(query | {"inapp.box": {"$exists": True}}, {"_id": 1}).hint(index)
-            ids = [document["_id"] async for document in visible]
-            for start in range(0, len(ids), SLICE):
+            visible = self._collection.find(
+                query | {"inapp.box": {"$exists": True}}, {"_id": 1, "deliveries.channel": 1}
+            ).hint(index)
+            found = [document async for document in visible]
+            for start in range(0, len(found), SLICE):
+                part = found[start : start + SLICE]
+                # First: after a crash in between, whoever retracts again finds the item, and closes once more.
+                if pushed := [one["_id"] for one in part if {"channel": Channel.WEB_PUSH.value} in one["deliveries"]]:
+                    await self._collection.update_many(_shown(pushed), _closing(now), hint="_id_")
                 result = await self._collection.update_many(
                     # Still visible: whoever else retracts at this moment counts it, and no one twice.
-                    {"_id": {"$in": ids[start : start + SLICE]}, "inapp.box": {"$exists": True}},
+                    {"_id": {"$in": [one["_id"] for one in part]}, "inapp.box": {"$exists": True}},
                     _retraction(now),
                     array_filters=_LATER_ITEM,
                 )
@@ -163,21 +172,32 @@ class MessageStore:
         of_user = {"$gt": user | {"m": MinKey()}, "$lt": user | {"m": MaxKey()}}
         waiting = {"_id": of_user} | query | {"due_time": {"$exists": True}}
         cancelled_count = 0
-        async for document in self._collection.find(waiting, {"deliveries": 1}).hint("_id_"):
-            waiting_count = sum(
-                delivery["state"] in _CANCELLABLE and delivery["channel"] != Channel.INAPP_WEB
-                for delivery in document["deliveries"]
-            )
-            result = await self._collection.update_one(
-                {"_id": document["_id"], "due_time": {"$exists": True}},
-                {
-                    # A push that one device has accepted is sent; its other devices are not tried any more.
-                    "$set": {"deliveries.$[waiting].state": DeliveryState.CANCELLED.value, "cancel_time": now},
-                    "$unset": {"due_time": "", "deliveries.$[].next_time": ""},
-                },
-                array_filters=[{"waiting.state": {"$in": _CANCELLABLE}}],
-            )
-            cancelled_count += waiting_count * result.modified_count
+        fields = {"deliveries.channel": 1, "deliveries.state": 1, "closing": 1}
+        async for found in self._collection.find(waiting, fields).hint("_id_"):
+            document: dict[str, Any] | None = found
+            while document:
+                raise_if_cancelled()
+                waiting_count = sum(
+                    delivery["state"] in _CANCELLABLE and delivery["channel"] != Channel.INAPP_WEB
+                    for delivery in document["deliveries"]
+                )
+                is_due = {"_id": document["_id"], "due_time": {"$exists": True}}
+                # What is still to be closed in browsers stays due.
+                kept = {} if "closing" in document else {"due_time": ""}
+                result = await self._collection.update_one(
+                    is_due | {"closing": {"$exists": "closing" in document}},
+                    {
+                        # A push that one device has accepted is sent; its other devices are not tried any more.
+                        "$set": {"deliveries.$[waiting].state": DeliveryState.CANCELLED.value, "cancel_time": now},
+                        "$unset": {"deliveries.$[].next_time": "", **kept},
+                    },
+                    array_filters=[{"waiting.state": {"$in": _CANCELLABLE}}],
+                )
+                if result.matched_count:
+                    cancelled_count += waiting_count * result.modified_count
+                    break
+                # Another one of the same moment, or a worker, was in between.
+                document = await self._collection.find_one(is_due, fields, hint="_id_")
         return cancelled_count
 
     async def report(self, link: ReportLink, report: Report, now: datetime) -> None:
@@ -264,6 +284,30 @@ def taking_back(now: datetime) -> dict[str, Any]:
     }
 
 
+def _shown(ids: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """Gives the query for those of visible messages that a browser may show, or may be about to."""
+    under_way = [DeliveryState.PENDING.value, DeliveryState.CANCELLED.value]
+    return {
+        "_id": {"$in": ids},
+        "inapp.box": {"$exists": True},
+        "$or": [
+            {"deliveries": {"$elemMatch": {"channel": Channel.WEB_PUSH.value, "state": DeliveryState.SENT.value}}},
+            # A worker has it, and writes only when its round is over whether a browser was reached.
+            {
+                "lease": {"$exists": True},
+                "deliveries": {"$elemMatch": {"channel": Channel.WEB_PUSH.value, "state": {"$in": under_way}}},
+            },
+        ],
+    }
+
+
+def _closing(now: datetime) -> list[dict[str, Any]]:
+    """Gives the update by which a worker closes what browsers show; of one that a worker has, when that is done."""
+    at_end_of_lease = {"$ifNull": ["$due_time", now + _LEASE]}
+    due_time = {"$cond": [{"$gt": ["$lease", None]}, at_end_of_lease, {"$min": ["$due_time", now]}]}
+    return [{"$set": {"closing": {"$literal": {"time": now}}, "due_time": due_time}}]
+
+
 def _retraction(now: datetime) -> dict[str, Any]:
     """Gives the update that takes an item back, one that has not appeared yet included: then it never does."""
     update = taking_back(now)
@@ -303,8 +347,8 @@ def _to_stored_request(document: dict[str, Any]) -> StoredRequest:
 
 def _deletion(document: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Gives the update that leaves what a late repetition is known by, and what tells browsers that were away."""
-    # A lease may have been taken since the document was read.
-    gone = (document.keys() - _KEPT) | {"due_time", "lease"}
+    # A lease may have been taken since the document was read, and the item taken back.
+    gone = (document.keys() - _KEPT) | {"due_time", "lease", "closing"}
     update: dict[str, Any] = {"$set": {"deleted": True}}
     if inapp := document.get("inapp"):
         gone |= {f"inapp.{name}" for name in inapp.keys() - {"retract_time", "unread"}}

@@ -16,7 +16,7 @@ from services.notifications.convert import CHANNELS, PRIORITIES
 from services.sender import civil_time
 from services.sender.convert_options import options_from_proto, take_contents
 from services.sender.model import Send
-from services.users.convert import sent_user_from_proto
+from services.users.convert import sent_user_from_proto, warn_of_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,7 +88,7 @@ def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, re
         group_id=_id(proto.group_id, "group_id", violations),
         tags=_tags(proto.tags, violations),
         priority=PRIORITIES.optional(proto.priority, violations, field="priority"),
-        warnings=(*bad.values(), *imprecise),
+        warnings=(*bad.values(), *warn_of_keys(user), *imprecise),
         options=options,
         schedule=_schedule(proto, violations),
         expire_time=from_timestamp(proto.expire_time, violations, field="expire_time")

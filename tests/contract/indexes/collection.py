@@ -33,6 +33,8 @@ EARLY = _BEGIN.replace(year=8000)
 _EARLY_USER = "user-11"
 WAITING = tuple(f"waiting-{number}" for number in range(4))
 """Messages that wait for their time."""
+PUSHED_USER = "user-12"
+"""Whose messages were pushed to their browsers, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ def _document(template: dict[str, Any], number: int, users: int) -> dict[str, An
         "expire_time": EARLY if user_id == _EARLY_USER else _LATE,
         "inapp": template["inapp"] | {"date": time, "notification_id": notification_id},
     }
+    if user_id == PUSHED_USER:
+        document["deliveries"] = [*document["deliveries"], {"channel": "WEB_PUSH", "state": "SENT"}]
     match _state(number):
         case 1:
             document["inapp"] |= {"unread": False, "seen_time": time}

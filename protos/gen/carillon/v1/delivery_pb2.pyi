@@ -312,7 +312,9 @@ class Attempt(_message.Message):
     provider_id: _builtins.str
     """The provider's id for what it accepted. Empty where it gave none."""
     detail: _builtins.str
-    """The provider's own words, shortened to 1,024 bytes. Never holds credentials or tokens."""
+    """The provider's own words, shortened to 1,024 bytes. Never holds credentials or tokens. Begins with "closing" where
+    the call told a browser to close what it shows, as the item was taken back.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the call began."""

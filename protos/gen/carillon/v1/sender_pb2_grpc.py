@@ -106,8 +106,9 @@ class SenderServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Retract(self, request, context):
-        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone. An item that has
-        not appeared yet, as its message waits for its time, is taken back too: it never does.
+        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+        browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most. An
+        item that has not appeared yet, as its message waits for its time, is taken back too: it never does.
 
         Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 

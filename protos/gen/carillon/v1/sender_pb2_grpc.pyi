@@ -56,8 +56,9 @@ class SenderStub:
     Fails as a whole only with what fails every call.
     """
     Retract: _grpc.UnaryUnaryMultiCallable[_sender_pb2.RetractRequest, _sender_pb2.RetractResponse]
-    """Takes inbox items of one user back, live, from every open browser. Other channels are not undone. An item that has
-    not appeared yet, as its message waits for its time, is taken back too: it never does.
+    """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+    browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most. An
+    item that has not appeared yet, as its message waits for its time, is taken back too: it never does.
 
     Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 
@@ -104,8 +105,9 @@ class SenderAsyncStub(SenderStub):
     Fails as a whole only with what fails every call.
     """
     Retract: _aio.UnaryUnaryMultiCallable[_sender_pb2.RetractRequest, _sender_pb2.RetractResponse]  # type: ignore[assignment]
-    """Takes inbox items of one user back, live, from every open browser. Other channels are not undone. An item that has
-    not appeared yet, as its message waits for its time, is taken back too: it never does.
+    """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+    browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most. An
+    item that has not appeared yet, as its message waits for its time, is taken back too: it never does.
 
     Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 
@@ -173,8 +175,9 @@ class SenderServicer(metaclass=_abc_1.ABCMeta):
         request: _sender_pb2.RetractRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sender_pb2.RetractResponse, _abc.Awaitable[_sender_pb2.RetractResponse]]:
-        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone. An item that has
-        not appeared yet, as its message waits for its time, is taken back too: it never does.
+        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+        browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most. An
+        item that has not appeared yet, as its message waits for its time, is taken back too: it never does.
 
         Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 
