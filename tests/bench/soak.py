@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,21 +24,26 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from services.delivery.channels.apns import Apns
 from services.delivery.channels.fcm import Fcm
+from services.delivery.channels.web_push import WebPush
 from services.delivery.model import Outgoing
 from services.delivery.settings import FcmSettings
 from services.environments.model import Environment
+from services.environments.vapid import new_vapid_keys
 from services.kernel.clock import utc_now
 from services.kernel.vocabulary import Channel
 from services.messages.model import AttemptOutcome
 from services.notifications.model import Content
-from services.users.model import PushToken
+from services.users.model import PushToken, WebPushSubscription
+from tests.providers import apns as apns_server
 from tests.providers.authority import Authority
 from tests.providers.fcm import FcmServer
 from tests.providers.retained import resident_bytes
+from tests.providers.web_push import serve_push_service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from services.delivery.model import Provider, Target
@@ -51,81 +56,144 @@ TURN = 1_000
 MAX_GROWTH = 0.05
 """How much of the memory after the warm-up may come on top until the end."""
 
+_ENVIRONMENT = Environment("soak", (), vapid=new_vapid_keys("mailto:ops@example.com"))
+
 console = Console(highlight=False)
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A push service that runs, and the provider that calls it."""
+
+    provider: Provider
+    target: Callable[[int], Target]
+    """Gives the target of the n-th push."""
+
+    count_arrived: Callable[[], int]
+
+
+@dataclass(frozen=True)
 class Soaked:
-    """A push service that is soaked: its server and its provider, and where pushes go.
+    """A push service that is soaked.
 
     Args:
         name: The provider's name.
-        target: Gives the target of the n-th push.
-        open: Runs the server and gives the provider that calls it, with what says how many pushes have arrived.
+        channel: What it carries.
+        open: Runs its server and the provider.
     """
 
     name: str
     channel: Channel
-    target: Callable[[int], Target]
-    open: Callable[[Path, Authority], AbstractAsyncContextManager[tuple[Provider, Callable[[], int]]]]
+    open: Callable[[Path, Authority], AbstractAsyncContextManager[Opened]]
 
 
 @asynccontextmanager
-async def _fcm(directory: Path, authority: Authority) -> AsyncIterator[tuple[Provider, Callable[[], int]]]:
+async def _apns(directory: Path, _: Authority) -> AsyncIterator[Opened]:
+    arrived = 0
+
+    def count(_: apns_server.Push) -> apns_server.Reply:
+        nonlocal arrived
+        arrived += 1
+        return apns_server.ACCEPTED
+
+    server = apns_server.Apns(directory, answer=count)
+    server.keeps_pushes = False
+    async with server.serve(), Apns(server.settings()) as provider:
+        yield Opened(provider, lambda number: PushToken("APN", f"{number + 1:064x}", {}), lambda: arrived)
+
+
+@asynccontextmanager
+async def _fcm(directory: Path, authority: Authority) -> AsyncIterator[Opened]:
     server = FcmServer(keeps=False)
     async with server.serve(authority):
         settings = FcmSettings(credentials_file=server.write_key(directory), connect_to=server.address)
         async with Fcm(settings, now=utc_now) as provider:
-            yield provider, lambda: server.push_count
-
-
-FCM = Soaked("fcm", Channel.PUSH, lambda number: PushToken("FCM", f"device:{number}", {}), _fcm)
-
-SOAKED = (FCM,)
+            yield Opened(provider, lambda number: PushToken("FCM", f"device:{number}", {}), lambda: server.push_count)
 
 
 @asynccontextmanager
-async def opened(soaked: Soaked) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Gives what sends so many pushes through a service's library, as many at once as a worker would."""
+async def _web_push(_: Path, authority: Authority) -> AsyncIterator[Opened]:
+    arrived = 0
+
+    def count() -> int:
+        nonlocal arrived
+        for service in services:
+            arrived += len(service.pushes)
+            service.pushes.clear()
+            assert service.refused == []
+        return arrived
+
+    context = authority.server_context("localhost", alpn="http/1.1")
+    async with (
+        serve_push_service(context) as one,
+        serve_push_service(context) as other,
+        WebPush(clock=utc_now, private_networks=True) as provider,
+    ):
+        services = (one, other)
+        browsers = [service.browser(f"{number}") for number in range(50) for service in services]
+        targets = [
+            WebPushSubscription(browser.endpoint, browser.keys["p256dh"], browser.keys["auth"]) for browser in browsers
+        ]
+        yield Opened(provider, lambda number: targets[number % len(targets)], count)
+
+
+APNS = Soaked("apns", Channel.PUSH, _apns)
+FCM = Soaked("fcm", Channel.PUSH, _fcm)
+WEB_PUSH = Soaked("web_push", Channel.WEB_PUSH, _web_push)
+
+SOAKED = (APNS, FCM, WEB_PUSH)
+
+
+@contextmanager
+def trusted() -> Iterator[Authority]:
+    """Gives an authority that the HTTP clients of this process trust whose libraries have no setting for it."""
     with tempfile.TemporaryDirectory() as name:
         authority = Authority(Path(name))
-        # What HTTP clients trust whose library has no setting for it.
         before = os.environ.get("SSL_CERT_FILE")
         os.environ["SSL_CERT_FILE"] = str(authority.ca_file)
         try:
-            async with soaked.open(Path(name), authority) as (provider, count_arrived):
-                sent = 0
-
-                async def run(pushes: int) -> None:
-                    nonlocal sent
-                    numbers = iter(range(sent, sent + pushes))
-                    async with asyncio.TaskGroup() as tasks:
-                        for _ in range(provider.max_in_flight):
-                            tasks.create_task(_push(provider, soaked, numbers))
-                    sent += pushes
-                    assert count_arrived() == sent, f"{count_arrived():,} of {sent:,} pushes have arrived"
-
-                yield run
+            yield authority
         finally:
             del os.environ["SSL_CERT_FILE"]
             if before is not None:
                 os.environ["SSL_CERT_FILE"] = before
 
 
-async def _push(provider: Provider, soaked: Soaked, numbers: object) -> None:
-    for number in numbers:  # type: ignore[attr-defined] # shared by all who push
-        answer = await provider.deliver(_outgoing(soaked, number))
+@asynccontextmanager
+async def opened(soaked: Soaked, authority: Authority) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Gives what sends so many pushes through a service's library, as many at once as a worker would."""
+    with tempfile.TemporaryDirectory() as name:
+        async with soaked.open(Path(name), authority) as service:
+            sent = 0
+
+            async def run(pushes: int) -> None:
+                nonlocal sent
+                numbers = iter(range(sent, sent + pushes))
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(service.provider.max_in_flight):
+                        tasks.create_task(_push(service, soaked.channel, numbers))
+                sent += pushes
+                arrived = service.count_arrived()
+                assert arrived == sent, f"{arrived:,} of {sent:,} pushes have arrived"
+
+            yield run
+
+
+async def _push(service: Opened, channel: Channel, numbers: Iterator[int]) -> None:
+    # The numbers are shared by all who push.
+    for number in numbers:
+        answer = await service.provider.deliver(_outgoing(channel, service.target(number), number))
         assert answer.outcome is AttemptOutcome.ACCEPTED, answer
 
 
-def _outgoing(soaked: Soaked, number: int) -> Outgoing:
+def _outgoing(channel: Channel, target: Target, number: int) -> Outgoing:
     return Outgoing(
-        environment=Environment("soak", ()),
+        environment=_ENVIRONMENT,
         user_id="u",
         tracking_id=f"tracking-{number}",
         notification_id="soak",
-        content=Content(soaked.channel, {"title": f"Order {number}", "body": "It is on its way."}),
-        target=soaked.target(number),
+        content=Content(channel, {"title": f"Order {number}", "body": "It is on its way."}),
+        target=target,
         expire_time=utc_now() + timedelta(days=90),
     )
 
@@ -134,7 +202,8 @@ async def soak(pushes: int) -> bool:
     """Sends so many pushes in all, prints the figures, and tells whether memory stayed as it was."""
     begun = time.monotonic()
     async with AsyncExitStack() as entered:
-        runs = [await entered.enter_async_context(opened(one)) for one in SOAKED]
+        authority = entered.enter_context(trusted())
+        runs = [await entered.enter_async_context(opened(one, authority)) for one in SOAKED]
         with Progress(console=console, disable=not console.is_terminal) as progress:
             warming = progress.add_task("warm-up", total=WARM_UP * len(runs))
             for run in runs:

@@ -122,7 +122,7 @@ async def start(*arguments: str, environment: Any = None, **settings: object) ->
 
     Args:
         arguments: The command and what it takes.
-        environment: Variables that are no settings of Carillon's, by name. Untyped, since settings come as mappings too.
+        environment: Variables that are no settings of Carillon's, by name. Untyped, as settings are mappings too.
         settings: Its environment variables, named without ``CARILLON_`` and in small letters.
     """
     transport, child = await asyncio.get_running_loop().subprocess_exec(

@@ -10,9 +10,10 @@ aioapns 4.0 makes the request, its headers and its stream; what is overridden he
   is reset, and the connection gets no further push;
 - a GOAWAY fails everything that is under way, and h2 reads nothing after one: here that frame is kept from h2, so that
   streams up to ``last_stream_id`` still get their answers, and later ones are known not to have been processed;
-- it sends headers, and then finds that the body does not fit the window; it opens 1,000 streams before the server has
-  said how many it allows: here a connection is busy until its first SETTINGS, and while a window is smaller than the
-  largest payload, so what the library sends always fits;
+- it sends headers, and then finds that the body does not fit the window: here a connection is busy while a window is
+  smaller than the largest payload, so that what the library sends always fits;
+- it opens 1,000 streams before the server has said how many it allows, and stays at one or two where Apple allows one
+  until it has authenticated the first: here the first SETTINGS are waited for, and h2 counts;
 - a connection that is being closed still takes pushes, and one that dies while it is opened stays in the pool;
 - a full pool asks again every 10 ms: here it is told;
 - it sends again by itself what may have been sent (up to five times), unseen by the log: so the pool's
@@ -230,7 +231,7 @@ class Connection(APNsTLSClientProtocol):
             case StreamReset():
                 self._fail(event.stream_id, ConnectionClosed(f"the stream was reset, code {event.error_code:d}"))
             case RemoteSettingsChanged():
-                self.on_remote_settings_changed(event.changed_settings)  # type: ignore[arg-type] # ints are such codes
+                # h2 counts what is allowed; aioapns' own count would never again be higher than when it was raised.
                 self.opened.set()
 
     def _finish(self, stream_id: int) -> None:

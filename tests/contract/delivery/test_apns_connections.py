@@ -232,17 +232,21 @@ async def test_a_refused_provider_token_is_the_operators_to_mend(server: apple.A
 
 
 async def test_an_answer_that_does_not_come_costs_one_connection(server: apple.Apns) -> None:
-    """A call that is given up frees all that it held, and later pushes take another connection."""
+    """Apple hears of a call that is given up, others on its connection go on, and later pushes take another."""
     server.answer = lambda push: SILENCE if push.device == "a1b2c3" else apple.ACCEPTED
     async with connected(server) as channel:
-        call = asyncio.create_task(channel.deliver(outgoing()))
-        await server.pushed.acquire()
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
+        calls = [asyncio.create_task(channel.deliver(outgoing())) for _ in range(2)]
+        for _ in calls:
+            await server.pushed.acquire()
+        await cancelled(calls[0])
         answers = await pushed(channel, 3)
-        assert [answer.outcome for answer in answers] == [ACCEPTED] * 3
-        assert {push.connection for push in server.pushes} == {1, 2}
+        await until(lambda: len(server.connections[1].waiting) == 1)
+        server.connections[1].answer_waiting(apple.ACCEPTED)
+        answers.append(await calls[1])
         await until(lambda: set(server.connections) == {2})
+
+    assert {answer.outcome for answer in answers} == {ACCEPTED}
+    assert [push.connection for push in server.pushes] == [1, 1, 2, 2, 2]
 
 
 async def test_an_answer_that_comes_too_late_harms_nobody(server: apple.Apns) -> None:
@@ -337,6 +341,26 @@ async def test_pushes_wait_for_a_stream(server: apple.Apns) -> None:
     assert [answer.outcome for answer in answers] == [ACCEPTED] * 60
     assert len(server.pushes) == 60
     assert server.connection_count <= MAX_CONNECTIONS
+
+
+async def test_more_streams_are_used(server: apple.Apns) -> None:
+    """Apple allows one stream until it has authenticated the first push; from then on many go at once."""
+    server.max_streams = 1
+    server.answer = lambda _: SILENCE
+    async with connected(server) as channel:
+        first = asyncio.create_task(channel.deliver(outgoing()))
+        await server.pushed.acquire()
+        server.connections[1].allow_streams(1000)
+        server.connections[1].answer_waiting(apple.ACCEPTED)
+        assert (await first).outcome is ACCEPTED
+        calls = asyncio.gather(pushed(channel, 50))
+        for _ in range(50):
+            await server.pushed.acquire()
+        assert apple.open_streams(server) == [50]
+        server.connections[1].answer_waiting(apple.ACCEPTED)
+        [answers] = await calls
+
+    assert {answer.outcome for answer in answers} == {ACCEPTED}
 
 
 async def test_fewer_streams_are_kept_to(server: apple.Apns) -> None:

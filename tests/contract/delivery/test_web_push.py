@@ -11,18 +11,12 @@ import pytest
 
 from carillon.v1 import send_options_pb2, users_pb2
 from services.delivery.channels.web_push import WebPush
-from services.delivery.model import Outgoing
 from services.delivery.payload_web_push import MAX_PAYLOAD_BYTES
 from services.environments.vapid import new_vapid_keys
 from services.kernel.clock import utc_now
-from services.kernel.vocabulary import Channel
-from services.messages.model import AttemptOutcome
-from services.notifications.model import Content
-from services.users.model import WebPushSubscription
 from tests.contract.delivery.pushing import SUBJECT, USER_ID, WEB_PUSH
 from tests.contract.delivery.world import MovingClock, logged, outcomes_of, state_of, until, until_final
 from tests.contract.services.requests import outcomes, warnings
-from tests.providers.retained import Objects, kept_of_each
 from tests.providers.web_push import Browser, Scripted
 
 if TYPE_CHECKING:
@@ -452,39 +446,3 @@ async def test_nothing_is_asked_by_a_check() -> None:
     """There are no push services but those of the browsers, so there is none to ask."""
     async with WebPush(clock=utc_now) as web_push:
         await web_push.check()
-
-
-async def test_nothing_is_retained_of_a_push(pushing: Pushing) -> None:
-    """After 5,000 pushes to two origins no type has objects more that would be of them."""
-    browsers = [service.browser() for service in (pushing.service, pushing.other)]
-    [environment] = await pushing.world.stores.environments.get_many([pushing.tenant.client_id])
-    outgoing = [
-        Outgoing(
-            environment=environment,
-            user_id="bob",
-            tracking_id="m",
-            notification_id="n",
-            content=Content(Channel.WEB_PUSH, {"title": "t"}),
-            target=WebPushSubscription(browser.endpoint, browser.keys["p256dh"], browser.keys["auth"]),
-            expire_time=utc_now() + timedelta(days=1),
-        )
-        for browser in browsers
-    ]
-    async with WebPush(clock=utc_now, private_networks=True) as web_push:
-
-        async def push() -> None:
-            for _ in range(25):
-                answers = await asyncio.gather(*(web_push.deliver(one) for one in outgoing * 10))
-                assert {answer.outcome for answer in answers} == {AttemptOutcome.ACCEPTED}
-            for service in (pushing.service, pushing.other):
-                service.pushes.clear()
-
-        await push()
-        readings = [Objects.now()]
-        for _ in range(2):
-            for _ in range(5):
-                await push()
-            readings.append(Objects.now())
-
-    assert kept_of_each(readings, calls=2500) == {}
-    assert sum(len(service.connections) for service in (pushing.service, pushing.other)) <= 20
