@@ -101,13 +101,14 @@ class Leased:
     options: SendOptions
     has_item: bool
     is_cancelled: bool
-    closing: Closing | None = None
-    """Set by a retraction: what browsers show is to be closed."""
     schedule_time: datetime | None = None
     """When it fires; absent: it has fired, or was sent at once."""
 
     claim_time: datetime | None = None
     """When it was claimed, by the clock that says what is due."""
+
+    closing: Closing | None = None
+    """Set by a retraction: what browsers show is to be closed."""
 
     was_interrupted: bool = field(default=False)
     """Whether another worker had it and ended before it wrote."""
@@ -406,8 +407,8 @@ def _to_leased(document: Document) -> Leased:
         options=options_from_document(document.get("options", {})),
         has_item="notification_id" in document.get("inapp", {}),
         is_cancelled="cancel_time" in document,
-        closing=_to_closing(document["closing"]) if "closing" in document else None,
         schedule_time=document.get("schedule_time") if "fire_time" not in document else None,
         claim_time=document["lease"]["time"],
+        closing=_to_closing(document["closing"]) if "closing" in document else None,
         was_interrupted="interrupted" in document["lease"],
     )

@@ -31,10 +31,10 @@ EARLY = _BEGIN.replace(year=8000)
 """When the messages of one user expire; those of the others do so later."""
 
 _EARLY_USER = "user-11"
-PUSHED_USER = "user-12"
-"""Whose messages were pushed to their browsers, too."""
 WAITING = tuple(f"waiting-{number}" for number in range(4))
 """Messages that wait for their time."""
+PUSHED_USER = "user-12"
+"""Whose messages were pushed to their browsers, too."""
 
 
 @dataclass(frozen=True, slots=True)
