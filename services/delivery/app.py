@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from services.app import Stores
 from services.delivery.attachments import Attachments
+from services.delivery.carrier import Carrier
 from services.delivery.channels.apns import Apns
 from services.delivery.channels.fcm import Fcm
 from services.delivery.channels.smtp import Smtp
@@ -107,14 +108,15 @@ async def run_worker(
         )
         fetcher = Fetcher(private_networks=settings.private_networks, resolver=resolver)
         attachments = Attachments(stores.files, stores.messages, fetcher, clock=now or clock.utc_now)
-        worker = Worker(
+        carrier = Carrier(
             outbox=outbox,
             users=stores.users,
-            catalogue=stores.catalogue,
             providers=providers,
-            fire=firing.fire,
             attachments=attachments,
             clock=now or clock.utc_now,
+        )
+        worker = Worker(
+            outbox=outbox, users=stores.users, catalogue=stores.catalogue, carrier=carrier, fire=firing.fire
         )
         metrics = serve_metrics(settings.host, settings.metrics_port)
         async with stores, outbox, fetcher, metrics, asyncio.TaskGroup() as tasks:

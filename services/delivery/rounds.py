@@ -48,7 +48,13 @@ class Tried:
     def attempt(self) -> Attempt:
         """The call as the log has it."""
         answer = self.answer
-        return Attempt(self.start_time, self.provider, answer.outcome, answer.provider_id, shortened(answer.detail))
+        return Attempt(
+            self.start_time,
+            self.provider,
+            answer.outcome,
+            shortened(answer.provider_id),
+            shortened(answer.detail),
+        )
 
 
 def is_due(delivery: Delivery, now: datetime) -> bool:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from carillon.v1 import channel_pb2, delivery_pb2, environments_pb2, messages_pb2, sender_pb2, user_pb2, users_pb2
 from services.delivery.model import Answer
@@ -34,7 +35,7 @@ from tests.contract.services.requests import send_request
 from tests.failpoints import failing_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from services.delivery.model import Outgoing
     from tests.contract.services.world import Tenant, World
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EMAIL, SMS, PUSH = channel_pb2.CHANNEL_EMAIL, channel_pb2.CHANNEL_SMS, channel_pb2.CHANNEL_PUSH
+# MaxTimeMSExpired: what the driver does not repeat by itself, so that the worker meets it.
+TIME_IS_UP = 50
 BOB = {"id": "bob", "email": "bob@example.com", "number": "+15005550006"}
 
 
@@ -321,8 +324,7 @@ async def test_an_outage_between_call_and_write(tenant: Tenant, mongodb_uri: str
     async with open_client(mongodb_uri, app_name="aside") as aside, run_workers(mongodb_uri, everything(post)):
         [sent] = await tenant.send(mail())
         await post.called.acquire()
-        # Each write is tried twice by the driver, so the worker itself meets two failures.
-        async with failing_commands(aside, "carillon worker", "update", times=5, closeConnection=True):
+        async with failing_commands(aside, "carillon worker", "update", times=3, errorCode=TIME_IS_UP):
             post.gate.set()
             delivery = await until_final(tenant, sent.tracking_id, EMAIL)
 
@@ -330,12 +332,65 @@ async def test_an_outage_between_call_and_write(tenant: Tenant, mongodb_uri: str
     assert len(post.calls) == 1
 
 
+async def test_an_outage_in_the_middle_of_a_round(tenant: Tenant, mongodb_uri: str) -> None:
+    """A round that cannot be brought to its end costs its message the time of a lease, and the worker goes on."""
+    clock = MovingClock()
+    post = Post(answer=lambda _: Answer(AttemptOutcome.TARGET_GONE))
+    post.gate.clear()
+    with capture_logs() as lines:
+        async with (
+            open_client(mongodb_uri, app_name="aside") as aside,
+            run_workers(mongodb_uri, everything(post), now=clock),
+        ):
+            [sent] = await tenant.send(push("gone"))
+            await post.called.acquire()
+            # That the token leaves the profile.
+            async with failing_commands(aside, "carillon worker", "update", times=1, errorCode=TIME_IS_UP):
+                post.gate.set()
+                await until_logged(lines, "round_abandoned")
+            [other] = await tenant.send(mail())
+            await until_final(tenant, other.tracking_id, EMAIL)
+            clock.move(timedelta(seconds=61))
+            delivery = await until_final(tenant, sent.tracking_id, PUSH)
+
+    assert (state_of(delivery), outcomes_of(delivery)) == ("FAILED", ["UNKNOWN", "TARGET_GONE"])
+    assert await tokens_of(tenant) == []
+
+
+async def test_a_defect_in_a_round_costs_one_message(world: World, tenant: Tenant, mongodb_uri: str) -> None:
+    """A message that cannot be worked on, whatever is wrong with it, holds up nobody else and ends no worker."""
+    [broken] = await tenant.send(mail())
+    await world.database.messages.update_one({"_id.m": broken.tracking_id}, {"$unset": {"deliveries.0.content": ""}})
+    with capture_logs() as lines:
+        async with run_workers(mongodb_uri, everything(Post())):
+            await until_leased(world, broken.tracking_id)
+            [sent] = await tenant.send(mail())
+            delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert state_of(delivery) == "SENT"
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["round_failed"]
+
+
+async def test_the_words_of_a_provider_are_kept_as_text(tenant: Tenant, mongodb_uri: str) -> None:
+    """Whatever a provider says can be stored, and costs neither the message nor those written with it."""
+    words = "line\r\none \ud800 \0" + "x" * 2000
+    post = Post(answer=lambda _: Answer(AttemptOutcome.PERMANENT_FAILURE, provider_id=words, detail=words))
+    async with run_workers(mongodb_uri, everything(post)):
+        [sent] = await tenant.send(mail())
+        delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    [attempt] = delivery.attempts
+    assert attempt.detail.startswith("line one ? ")
+    assert attempt.detail == attempt.provider_id
+    assert len(attempt.detail.encode()) == 1024
+
+
 async def test_an_outage_before_a_claim(tenant: Tenant, mongodb_uri: str) -> None:
     """A worker that cannot read what is due goes on once it can."""
     async with (
         open_client(mongodb_uri, app_name="aside") as aside,
         run_workers(mongodb_uri, everything(Post())),
-        failing_commands(aside, "carillon worker", "find", times=6, closeConnection=True),
+        failing_commands(aside, "carillon worker", "find", times=6, errorCode=TIME_IS_UP),
     ):
         [sent] = await tenant.send(mail())
         delivery = await until_final(tenant, sent.tracking_id, EMAIL)
@@ -347,6 +402,12 @@ async def until_leased(world: World, *tracking_ids: str, count: int = 1) -> None
     """Waits until workers have so many messages: any, or those that are named."""
     query = {"_id.m": {"$in": tracking_ids}} if tracking_ids else {}
     while await count_leased(world, query) < count:  # noqa: ASYNC110 # MongoDB has no event for us
+        await asyncio.sleep(0.01)
+
+
+async def until_logged(lines: Sequence[Mapping[str, Any]], event: str) -> None:
+    """Waits until something was logged."""
+    while not any(line["event"] == event for line in lines):  # noqa: ASYNC110 # a log has no event for us
         await asyncio.sleep(0.01)
 
 
