@@ -8,6 +8,10 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 T ?=
 # Options of the benchmarks: make bench-send B="--rounds 3".
 B ?=
+# Options of `make soak`: make soak S="--pushes 10000".
+S ?=
+# Options of `make deliveries`.
+D ?=
 # Options of `make resume`: make resume R="--events 1000 --seed 7".
 R ?=
 
@@ -133,10 +137,19 @@ resume: install ## Kill and cut for as long as 100,000 changes take, and compare
 	@.ci/bootstrap packages libcurl4
 	PYTHONPATH=.:protos/gen python -m tests.e2e.resume $(R)
 
+.PHONY: deliveries
+deliveries: install ## Kill workers while they deliver 5,000 messages, and count what came twice; D="--messages N --seed N"
+	@.ci/bootstrap packages libcurl4
+	PYTHONPATH=.:protos/gen python -m tests.e2e.deliveries $(D)
+
 .PHONY: bench-page
 bench-page: install ## Measure a page with 1,000 items and 100 events a second; B="--seconds 3" is shorter
 	@.ci/bootstrap packages chromium
 	$(WITH_CHROMIUM) PYTHONPATH=.:protos/gen python -m tests.bench.page $(B)
+
+.PHONY: soak
+soak: install ## Send 100,000 pushes through the push services' libraries and watch the memory; S="--pushes 10000" is shorter
+	PYTHONPATH=.:protos/gen python -m tests.bench.soak $(S)
 
 .PHONY: check
 check: lint protos-check test ## Run what every commit must pass

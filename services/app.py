@@ -55,13 +55,16 @@ from services.live.hub import Ending
 from services.live.lazy import LazyFeed
 from services.messages import servicer as messages
 from services.messages.expiry import Expiry
+from services.messages.files import FileStore
 from services.messages.log import MessageLog
+from services.messages.schedules import ScheduleStore
 from services.messages.store import MessageStore
 from services.notifications.servicer import NotificationsServicer
 from services.notifications.store import NotificationStore
 from services.preferences import servicer as preferences
 from services.preferences.store import PreferenceStore
 from services.sender.reads import RecipientReads
+from services.sender.scheduling import Scheduling
 from services.sender.sending import Sending
 from services.sender.servicer import SenderServicer
 from services.sub_notifications.servicer import SubNotificationsServicer
@@ -131,9 +134,11 @@ class Stores:
         self.notifications = NotificationStore(database, self.environments, self.sub_notifications)
         self.users = UserStore(database)
         self.revocations = Revocations(database)
-        self.erasures = Erasures(database, self.revocations)
+        self.files = FileStore(database)
+        self.erasures = Erasures(database, self.revocations, self.files)
         self.preferences = PreferenceStore(database)
-        self.messages = MessageStore(database)
+        self.messages = MessageStore(database, self.files)
+        self.schedules = ScheduleStore(database)
         self.expiry = Expiry(database)
         self.log = MessageLog(database)
         self.inbox = InboxStore(database)
@@ -161,6 +166,7 @@ class Stores:
             self.revocations,
             self.erasures,
             self.messages,
+            self.files,
             self.expiry,
             self.log,
             self.inbox,
@@ -305,14 +311,24 @@ def _register(
         catalogue=stores.catalogue,
         recipients=stores.recipients,
         messages=stores.messages,
+        files=stores.files,
         users=stores.users,
         sub_notifications=stores.sub_notifications,
         clock=now,
         new_id=new_id,
     )
+    scheduling = Scheduling(
+        schedules=stores.schedules,
+        recipients=stores.recipients,
+        catalogue=stores.catalogue,
+        users=stores.users,
+        clock=now,
+    )
     # What these leave out answers UNIMPLEMENTED, by the generated base class.
     sender_pb2_grpc.add_SenderServicer_to_server(
-        SenderServicer(sending, stores.messages, stores.catalogue, authenticator, clock=now),  # type: ignore[abstract] # not whole yet
+        SenderServicer(  # type: ignore[abstract] # not whole yet
+            sending, scheduling, stores.messages, stores.schedules, stores.catalogue, authenticator, clock=now
+        ),
         server,
     )
     users_pb2_grpc.add_UsersServicer_to_server(

@@ -33,7 +33,7 @@ async def failing_inserts(
 
 @asynccontextmanager
 async def failing_commands(
-    client: Client, app_name: str, *commands: str, times: int | None = None, **how: Any
+    client: Client, app_name: str, *commands: str, times: int | None = None, skip: int = 0, **how: Any
 ) -> AsyncIterator[None]:
     """Lets commands fail until the block ends.
 
@@ -42,9 +42,11 @@ async def failing_commands(
         app_name: The clients whose commands fail.
         commands: Which of them, as ``insert``.
         times: How often; absent: always.
-        how: ``errorCode``, ``errorLabels``, ``writeConcernError``, ``closeConnection`` or ``blockConnection``.
+        skip: How many pass before, where ``times`` is absent.
+        how: ``errorCode``, ``errorLabels``, ``writeConcernError``, ``closeConnection`` or ``blockConnection``; also
+            ``namespace``, for the commands on one collection.
     """
-    mode: Any = {"times": times} if times else "alwaysOn"
+    mode: Any = {"times": times} if times else {"skip": skip} if skip else "alwaysOn"
     data = {"failCommands": list(commands), "appName": app_name, **how}
     await client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
     try:

@@ -14,7 +14,9 @@ from rich.text import Text
 from services.app import Stores
 from services.commands.calls import call, console
 from services.delivery.app import open_providers
+from services.delivery.channels.web_push import check_keys
 from services.delivery.model import ProviderCheckError
+from services.kernel import clock
 from services.kernel.crypto import MasterKeyError, SecretBox, parse_master_key
 from services.kernel.errors import Unavailable
 from services.kernel.logging import configure_logging
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.delivery.model import Provider
+    from services.environments.model import Environment
 
 _DEADLINE_S = 15.0
 _CARRIES = {
@@ -102,7 +105,20 @@ async def _storage(settings: WorkerSettings) -> list[Finding]:
         return [Finding("mongodb", Health.FAILS, str(error))]
     except Unavailable:
         return [Finding("mongodb", Health.FAILS, "does not answer, or has no primary")]
-    return [Finding("mongodb", Health.WORKS, f"{len(environments)} environments")]
+    return [Finding("mongodb", Health.WORKS, f"{len(environments)} environments"), _web_push(environments)]
+
+
+def _web_push(environments: Sequence[Environment]) -> Finding:
+    """Looks at the keys of the environments: which push services there are, only browsers say."""
+    configured = [environment for environment in environments if environment.vapid]
+    if not configured:
+        return Finding("web_push", Health.ABSENT, "WEB_PUSH: run `carillon env vapid CLIENT_ID`")
+    try:
+        for environment in configured:
+            check_keys(environment, clock.utc_now())
+    except ProviderCheckError as error:
+        return Finding("web_push", Health.FAILS, str(error))
+    return Finding("web_push", Health.WORKS, f"WEB_PUSH in {len(configured)} of {len(environments)} environments")
 
 
 def _public_url(settings: WorkerSettings) -> Finding:

@@ -14,6 +14,7 @@ from rich.table import Table
 from services.app import Stores, open_storage
 from services.commands.calls import CommandError, call, console
 from services.environments.model import Environment, Secret, is_client_id
+from services.environments.vapid import is_subject, new_vapid_keys
 from services.kernel import clock
 from services.kernel.crypto import new_secret
 from services.kernel.logging import configure_logging
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
+    from services.environments.model import VapidKeys
     from services.environments.store import EnvironmentStore
 
 app = typer.Typer(help="Environments: the tenants and their secrets.", no_args_is_help=True)
@@ -75,13 +77,52 @@ def rotate(
 
     changed = call(write())
     if changed is None:
-        raise CommandError(f"environment '{printable(client_id)}' does not exist; see `carillon env list`")
+        raise _not_found(client_id)
     console.print(f"client_id      {client_id}\nclient_secret  {text}\n")
     old = [secret for secret in changed.secrets if secret.text != text]
     for secret in old:
         console.print(f"secret {secret.key_id} works until {_time(secret.expire_time)}")
     if not old:
         console.print("no other secret works any more")
+
+
+@app.command()
+def vapid(
+    client_id: Annotated[str, typer.Argument(help="The environment.", show_default=False)],
+    subject: Annotated[
+        str,
+        typer.Option(help="Whom push services ask: mailto:ops@example.com or https://example.com.", show_default=False),
+    ],
+    replace_keys: Annotated[
+        bool, typer.Option("--replace", help="Make new keys; every browser must subscribe again.")
+    ] = False,
+) -> None:
+    """Give an environment the keys that browsers subscribe to web push with, and print the public one."""
+    if not is_subject(subject):
+        raise CommandError(
+            f"--subject must be like mailto:ops@example.com or https://example.com, not '{printable(subject)}'"
+        )
+    keys = new_vapid_keys(subject)
+    old: list[VapidKeys] = []
+
+    async def write() -> Environment | None:
+        def change(stored: Environment) -> Environment:
+            if stored.vapid and not replace_keys:
+                raise CommandError(
+                    f"environment '{client_id}' has VAPID keys, {stored.vapid.public_key}; "
+                    "--replace makes new ones, and every browser must then subscribe again"
+                )
+            old[:] = [stored.vapid] if stored.vapid else []
+            return replace(stored, vapid=keys)
+
+        async with _environments() as environments:
+            return await environments.change(client_id, change)
+
+    if call(write()) is None:
+        raise _not_found(client_id)
+    console.print(f"client_id         {client_id}\nvapid_public_key  {keys.public_key}")
+    if old:
+        console.print("\nno browser that has subscribed gets anything until it has subscribed again")
 
 
 @app.command("list")
@@ -97,6 +138,10 @@ def list_all() -> None:
         console.print("there is no environment yet; make one with `carillon env create CLIENT_ID`")
         return
     console.print(environment_table(found, clock.utc_now()))
+
+
+def _not_found(client_id: str) -> CommandError:
+    return CommandError(f"environment '{printable(client_id)}' does not exist; see `carillon env list`")
 
 
 def new_environment(client_id: str, secret: str) -> Environment:

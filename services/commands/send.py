@@ -39,6 +39,14 @@ def send(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Merge tags as a JSON object, with any values; - is stdin."),
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            help="Send it then, in the user's timezone: 2026-03-29T09:00, or 09:00 for the next one.",
+        ),
+    ] = None,
 ) -> None:
     """Send a notification and tell what becomes of it on each channel; exit code 1 if nothing reaches the user."""
     request = sender_pb2.SendRequest(
@@ -46,6 +54,8 @@ def send(
         user=user_pb2.User(id=user_id),
         merge_tags=merge_tags(merge_tag or [], json_file),
     )
+    if at is not None:
+        request.schedule_local_time = at
     settings = read_settings(ClientSettings)
 
     async def run() -> sender_pb2.SendResponse:
@@ -88,6 +98,7 @@ def delivery_table(deliveries: Sequence[delivery_pb2.Delivery]) -> Table:
     """Makes the table of what became of each channel."""
     table = Table("CHANNEL", "OUTCOME", "WHY", box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for one in deliveries:
+        when = f"{one.next_time.ToDatetime():%Y-%m-%d %H:%M} UTC" if one.HasField("next_time") else ""
         reason = delivery_pb2.SkipReason.Name(one.reason).removeprefix("SKIP_REASON_") if one.reason else ""
         table.add_row(
             channel_pb2.Channel.Name(one.channel).removeprefix("CHANNEL_"),
@@ -95,7 +106,7 @@ def delivery_table(deliveries: Sequence[delivery_pb2.Delivery]) -> Table:
                 delivery_pb2.DeliveryState.Name(one.state).removeprefix("DELIVERY_STATE_"),
                 style=_STYLES.get(one.state, "green"),
             ),
-            Text(printable(": ".join(part for part in (reason, one.detail) if part))),
+            Text(printable(": ".join(part for part in (reason, one.detail, when) if part))),
         )
     return table
 

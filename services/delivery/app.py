@@ -10,7 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.app import Stores
+from services.delivery.attachments import Attachments
 from services.delivery.channels.apns import Apns
+from services.delivery.channels.fcm import Fcm
+from services.delivery.channels.smtp import Smtp
+from services.delivery.channels.twilio import Twilio
+from services.delivery.channels.web_push import WebPush
+from services.delivery.fetching import Fetcher
 from services.delivery.links import Links
 from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
@@ -20,9 +26,12 @@ from services.kernel.errors import Unavailable
 from services.kernel.links import LinkTokens
 from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
+from services.sender.firing import Firing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from aiohttp.abc import AbstractResolver
 
     from services.app import Storage
     from services.delivery.model import Provider
@@ -42,15 +51,21 @@ async def open_providers(
         master_key: What the tokens in the addresses of mails and callbacks are sealed under.
         fallback: Carries what no provider does.
     """
-    links = Links(settings.public_url, LinkTokens(master_key))  # noqa: F841 # mails and texts take their addresses here
+    links = Links(settings.public_url, LinkTokens(master_key))
     async with AsyncExitStack() as entered:
+        smtp = settings.smtp and Smtp(settings.smtp, now=clock.utc_now, unsubscribe_url=links.unsubscribe_url)
+        fcm = settings.fcm and Fcm(settings.fcm, now=clock.utc_now)
+        web_push = WebPush(clock=clock.utc_now, private_networks=settings.private_networks)
+        twilio = Twilio(settings.twilio, report_url=links.report_url) if settings.twilio else None
+        if twilio:
+            await entered.enter_async_context(twilio)
         yield Providers(
-            email=None,
-            sms=None,
-            call=None,
+            email=await entered.enter_async_context(smtp) if smtp else None,
+            sms=twilio,
+            call=twilio,
             apns=await entered.enter_async_context(Apns(settings.apns)) if settings.apns else None,
-            fcm=None,
-            web_push=None,
+            fcm=await entered.enter_async_context(fcm) if fcm else None,
+            web_push=await entered.enter_async_context(web_push),
             fallback=fallback,
         )
 
@@ -63,6 +78,7 @@ async def run_worker(
     providers: Providers,
     on_ready: Callable[[], None] = lambda: None,
     now: Clock | None = None,
+    resolver: AbstractResolver | None = None,
 ) -> None:
     """Delivers what is due until ``stop`` is set, then lets calls end that are under way.
 
@@ -73,6 +89,7 @@ async def run_worker(
         providers: Who carries what.
         on_ready: Called once MongoDB has answered and the worker looks for what is due.
         now: The clock of everything. Absent: the primary's for what is due, this machine's for attempts.
+        resolver: What resolves the hosts of attachments. Absent: the system.
     """
     async with open_client(storage.mongodb_uri, app_name="carillon worker") as client:
         stores = Stores(client, storage.secret_box)
@@ -82,22 +99,34 @@ async def run_worker(
             new_id=clock.new_id,
             now=now,
         )
+        firing = Firing(
+            schedules=stores.schedules,
+            recipients=stores.recipients,
+            catalogue=stores.catalogue,
+            clock=now or clock.utc_now,
+        )
+        fetcher = Fetcher(private_networks=settings.private_networks, resolver=resolver)
+        attachments = Attachments(stores.files, stores.messages, fetcher, clock=now or clock.utc_now)
         worker = Worker(
             outbox=outbox,
             users=stores.users,
             catalogue=stores.catalogue,
             providers=providers,
+            fire=firing.fire,
+            attachments=attachments,
             clock=now or clock.utc_now,
         )
         metrics = serve_metrics(settings.host, settings.metrics_port)
-        async with stores, outbox, metrics, asyncio.TaskGroup() as tasks:
+        async with stores, outbox, fetcher, metrics, asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(stores.catalogue.run(), name="catalogue")
             preparing = tasks.create_task(_prepare(client, stores), name="storage")
             stopped = tasks.create_task(stop.wait(), name="stop")
             await asyncio.wait((preparing, stopped), return_when=asyncio.FIRST_COMPLETED)
             if preparing.done():
                 on_ready()
+                sweeping = tasks.create_task(attachments.run(), name="attachments")
                 await worker.run(stop)
+                sweeping.cancel()
             for task in (polling, preparing, stopped):
                 task.cancel()
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_DETAIL_BYTES = 1024
 
+ATTACHMENT = "attachment"
+"""What a file that could not be fetched has in the log in place of a provider."""
+
 Target = str | PushToken | WebPushSubscription
 """Where a provider sends to: a mail address, a number in E.164, a device or a browser."""
 
@@ -52,6 +55,8 @@ class Outgoing:
 
     options: SendOptions = NO_OPTIONS
     files: tuple[File, ...] = ()
+    retracts: bool = False
+    """Whether to close what is shown of the item, instead of showing it; of WEB_PUSH only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,16 +18,20 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pymongo import UpdateOne
 
+from services.delivery.closing import Closing
+from services.delivery.fetches import next_fetch
 from services.delivery.rounds import is_due, is_open
 from services.kernel.coalesce import Bounds, Coalescer
 from services.kernel.mongo import deadline, translate_errors
+from services.kernel.vocabulary import Channel
 from services.messages.documents import (
+    attachment_to_document,
     attempt_to_document,
     delivery_from_document,
     options_from_document,
     target_to_document,
 )
-from services.messages.model import DeliveryState
+from services.messages.model import DeliveryState, needs_files
 from services.messages.sources import DUE_INDEX
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
 
     from services.kernel.clock import Clock, IdSource
     from services.messages.model import Delivery
-    from services.messages.options import SendOptions
+    from services.messages.options import Attachment, SendOptions
 
     Document = dict[str, Any]
 
@@ -58,7 +62,10 @@ _FIELDS = (
     "options",
     "lane",
     "lease",
+    "schedule_time",
+    "fire_time",
     "cancel_time",
+    "closing",
     "inapp.notification_id",
 )
 
@@ -94,8 +101,29 @@ class Leased:
     options: SendOptions
     has_item: bool
     is_cancelled: bool
+    schedule_time: datetime | None = None
+    """When it fires; absent: it has fired, or was sent at once."""
+
+    claim_time: datetime | None = None
+    """When it was claimed, by the clock that says what is due."""
+
+    closing: Closing | None = None
+    """Set by a retraction: what browsers show is to be closed."""
+
     was_interrupted: bool = field(default=False)
     """Whether another worker had it and ended before it wrote."""
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What tells it from the same message under another lease: one may end while its round goes on."""
+        return self.key.tracking_id, self.token
+
+    @property
+    def fires(self) -> bool:
+        """Whether its time has come, and nobody has fired or cancelled it."""
+        if self.schedule_time is None or self.claim_time is None or self.is_cancelled:
+            return False
+        return self.schedule_time <= self.claim_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +155,7 @@ class Outbox:
         self._new_id = new_id
         self._now = now
         self._checks = Coalescer[tuple[Key, str], "Standing | None"](self._check_all)
-        self._writes = Coalescer[UpdateOne, None](self._write_all, Bounds(flush_items=500))
+        self._writes = Coalescer[list[UpdateOne], None](self._write_all, Bounds(flush_items=500))
 
     async def __aenter__(self) -> Self:
         await self._checks.__aenter__()
@@ -176,8 +204,8 @@ class Outbox:
             ).hint("_id_")
             return [_to_leased(document) async for document in mine]
 
-    async def renew(self, leased: Sequence[Leased]) -> set[str]:
-        """Pushes the end of leases 60 s ahead; gives the tracking ids of those that are still ours."""
+    async def renew(self, leased: Sequence[Leased]) -> set[tuple[str, str]]:
+        """Pushes the end of leases 60 s ahead; gives the names of those that are still ours."""
         tokens = sorted({one.token for one in leased})
         query = {"_id": {"$in": [one.key.document_id for one in leased]}, "lease.token": {"$in": tokens}}
         # Not of one that was cancelled: nothing of it is due any more.
@@ -185,8 +213,8 @@ class Outbox:
             await self._collection.update_many(
                 query | {"due_time": {"$exists": True}}, [{"$set": {"due_time": self._later}}], hint="_id_"
             )
-            found = self._collection.find(query, {"_id": 1}).hint("_id_")
-            return {document["_id"]["m"] async for document in found}
+            found = self._collection.find(query, {"lease.token": 1}).hint("_id_")
+            return {(document["_id"]["m"], document["lease"]["token"]) async for document in found}
 
     async def standing(self, leased: Leased) -> Standing | None:
         """Gives how a message stands now, for all who ask at the same moment at once; None: it is not ours any more.
@@ -210,17 +238,27 @@ class Outbox:
                     array_filters=filters,
                 )
 
-    async def finish(self, leased: Leased, deliveries: Sequence[Delivery], now: datetime) -> None:
+    async def finish(
+        self,
+        leased: Leased,
+        deliveries: Sequence[Delivery],
+        now: datetime,
+        *,
+        attachments: Sequence[Attachment] = (),
+        closing: Closing | None = None,
+    ) -> None:
         """Writes what became of a message, when its round is over, and gives the lease back.
 
         Args:
             leased: The message as it was claimed.
             deliveries: What it has now, in the same order.
             now: When what is still open without a time of its own is due: at once.
+            attachments: Those of its mail as they are now.
+            closing: What is left to be closed of it.
 
         Does nothing if the message was taken over, or is gone.
         """
-        await self._writes.submit(_finishing(leased, deliveries, now))
+        await self._writes.submit(_finishing(leased, deliveries, attachments, closing, now))
 
     @property
     def _time(self) -> Any:
@@ -246,15 +284,22 @@ class Outbox:
             }
         return [standings.get(key) for key in keys]
 
-    async def _write_all(self, updates: Sequence[UpdateOne]) -> list[Exception | None]:
+    async def _write_all(self, rounds: Sequence[list[UpdateOne]]) -> list[Exception | None]:
         with translate_errors(), deadline():
-            result = await self._collection.bulk_write(list(updates), ordered=False)
-        if result.matched_count < len(updates):
-            _log.info("rounds_overtaken", count=len(updates) - result.matched_count)
-        return [None] * len(updates)
+            result = await self._collection.bulk_write([one for updates in rounds for one in updates], ordered=False)
+        if result.matched_count < len(rounds):
+            _log.info("rounds_overtaken", count=len(rounds) - result.matched_count)
+        return [None] * len(rounds)
 
 
-def _finishing(leased: Leased, deliveries: Sequence[Delivery], now: datetime) -> UpdateOne:
+def _finishing(
+    leased: Leased,
+    deliveries: Sequence[Delivery],
+    attachments: Sequence[Attachment],
+    closing: Closing | None,
+    now: datetime,
+) -> list[UpdateOne]:
+    """Gives the updates of which one, at most, finds the message as it expects it."""
     set_fields: Document = {}
     unset: Document = {"lease": ""}
     filters: list[Mapping[str, Any]] = []
@@ -286,14 +331,53 @@ def _finishing(leased: Leased, deliveries: Sequence[Delivery], now: datetime) ->
             else:
                 unset[f"{states}.{name}"] = ""
     due_times = [delivery.next_time or now for delivery in deliveries if is_open(delivery)]
-    if due_times:
-        set_fields["due_time"] = min(due_times)
-    else:
-        unset["due_time"] = ""
-    update: Document = {"$unset": unset}
-    if set_fields:
-        update["$set"] = set_fields
-    return UpdateOne({"_id": leased.key.document_id, "lease.token": leased.token}, update, array_filters=filters)
+    if leased.schedule_time and not leased.is_cancelled:
+        due_times.append(leased.schedule_time)
+    if tuple(attachments) != leased.options.email.attachments:
+        set_fields["options.email.attachments"] = list(map(attachment_to_document, attachments))
+    if not leased.is_cancelled and any(map(needs_files, deliveries)) and (fetch_time := next_fetch(attachments, now)):
+        due_times.append(fetch_time)
+    ours = {"_id": leased.key.document_id, "lease.token": leased.token}
+
+    def update(due_times: Sequence[datetime], **others: Any) -> UpdateOne:
+        fields, without = dict(set_fields), dict(unset)
+        if due_times:
+            fields["due_time"] = min(due_times)
+        else:
+            without["due_time"] = ""
+        document = {"$unset": without} | ({"$set": fields} if fields else {})
+        return UpdateOne(ours | others, document, array_filters=filters)
+
+    if leased.closing:
+        if closing is None:
+            unset["closing"] = ""
+            return [update(due_times)]
+        set_fields["closing"] = _closing_to_document(closing)
+        return [update([*due_times, closing.next_time or now])]
+    if not (leased.has_item and any(delivery.channel is Channel.WEB_PUSH for delivery in deliveries)):
+        return [update(due_times)]
+    # Taken back since it was claimed: then there is something left to do, at once. In this order, since the mark may
+    # come between the two, and never goes.
+    return [update(due_times, closing={"$exists": False}), update([now], closing={"$exists": True})]
+
+
+def _closing_to_document(closing: Closing) -> Document:
+    return {
+        "time": closing.retract_time,
+        "failed_count": closing.failed_count,
+        "next_time": closing.next_time,
+        "keys": None if closing.keys is None else sorted(closing.keys),
+    }
+
+
+def _to_closing(document: Document) -> Closing:
+    keys = document.get("keys")
+    return Closing(
+        retract_time=document["time"],
+        failed_count=document.get("failed_count", 0),
+        next_time=document.get("next_time"),
+        keys=None if keys is None else frozenset(keys),
+    )
 
 
 def _key_fields(document: Document) -> dict[str, str]:
@@ -323,5 +407,8 @@ def _to_leased(document: Document) -> Leased:
         options=options_from_document(document.get("options", {})),
         has_item="notification_id" in document.get("inapp", {}),
         is_cancelled="cancel_time" in document,
+        schedule_time=document.get("schedule_time") if "fire_time" not in document else None,
+        claim_time=document["lease"]["time"],
+        closing=_to_closing(document["closing"]) if "closing" in document else None,
         was_interrupted="interrupted" in document["lease"],
     )

@@ -47,10 +47,15 @@ class Providers:
                 is_apn = isinstance(target, PushToken) and target.provider == "APN"
                 chosen = self.apns if is_apn else self.fcm
             case Channel.WEB_PUSH:
-                chosen = self.web_push
+                # Each environment has keys of its own, or none.
+                chosen = self.web_push if environment.vapid else None
             case _:
                 chosen = None
         return chosen or self.fallback
+
+    def closes(self, environment: Environment) -> Provider | None:
+        """Gives what closes what browsers show; the fallback shows nothing that could be closed."""
+        return self.web_push if environment.vapid else None
 
     def bulkhead(self, provider: Provider) -> Bulkhead:
         """Gives what bounds the calls of a provider, so that a slow one holds up nobody else."""

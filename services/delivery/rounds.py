@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from services.delivery.model import FINAL, TO_PROVIDERS, Answer, shortened, target_end, target_key
+from services.delivery.model import ATTACHMENT, FINAL, TO_PROVIDERS, Answer, shortened, target_end, target_key
 from services.delivery.retry import next_attempt
 from services.kernel.vocabulary import Channel
 from services.messages.model import (
@@ -65,6 +65,11 @@ def is_open(delivery: Delivery) -> bool:
     return delivery.state is DeliveryState.PENDING or is_open_push
 
 
+def first_attempt_time(delivery: Delivery) -> datetime | None:
+    """Gives when a provider was first called; a file of a mail that could not be fetched was no call of one."""
+    return next((one.start_time for one in delivery.attempts if one.provider != ATTACHMENT), None)
+
+
 def open_targets(delivery: Delivery, targets: Sequence[Target]) -> tuple[Target, ...]:
     """Gives those of a user's devices or browsers that the message still has to reach."""
     done = {one.key for one in delivery.targets if one.state in FINAL}
@@ -75,7 +80,7 @@ def left_out(delivery: Delivery, reason: SkipReason, now: datetime, *, detail: s
     """Gives a delivery that no provider is asked about any more: skipped if none ever was, else failed."""
     if delivery.state is DeliveryState.SENT:
         return replace(delivery, next_time=None)
-    if delivery.attempts:
+    if first_attempt_time(delivery):
         return replace(
             delivery, state=DeliveryState.FAILED, next_time=None, update_time=now, detail=detail or reason.value
         )
@@ -109,7 +114,7 @@ def tried(
     if DeliveryState.PENDING in states and not is_last_chance:
         failed_count += 1
         next_time = next_attempt(
-            attempts[0].start_time,
+            first_attempt_time(delivery) or calls[0].start_time,
             now,
             failed_count=failed_count,
             retry_after=max((one.retry_after for one in failures if one.retry_after), default=None),

@@ -10,24 +10,38 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
+from services.delivery.closing import left_after, logged, targets_to_close
+from services.delivery.fetches import left_out_detail, next_fetch
 from services.delivery.model import Answer, Outgoing
 from services.delivery.outbox import LEASE_S, MAX_CLAIM
 from services.delivery.retry import GIVE_UP_AFTER
-from services.delivery.rounds import Tried, interrupted, is_due, left_out, open_targets, tried
+from services.delivery.rounds import (
+    MAX_ATTEMPTS,
+    Tried,
+    first_attempt_time,
+    interrupted,
+    is_due,
+    left_out,
+    open_targets,
+    tried,
+)
 from services.kernel.errors import Unavailable
 from services.kernel.metrics import ATTEMPTS
 from services.kernel.mongo import raise_if_cancelled
 from services.kernel.vocabulary import Channel
-from services.messages.model import AttemptOutcome, DeliveryState, SkipReason
+from services.messages.model import AttemptOutcome, DeliveryState, SkipReason, needs_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
+    from services.delivery.attachments import Attachments
+    from services.delivery.closing import Closing
     from services.delivery.model import Provider, Target
     from services.delivery.outbox import Leased, Outbox
     from services.delivery.providers import Providers
@@ -35,6 +49,7 @@ if TYPE_CHECKING:
     from services.environments.model import Environment
     from services.kernel.clock import Clock
     from services.messages.model import Delivery
+    from services.messages.options import Attachment
     from services.users.model import User
     from services.users.store import UserStore
 
@@ -63,6 +78,9 @@ class _Held:
 
     environment: Environment
     user: User | None
+    attachments: tuple[Attachment, ...] = ()
+    """Those of the mail, as this round leaves them."""
+
     is_lost: bool = False
 
 
@@ -74,6 +92,9 @@ class Worker:
         users: The profiles, for addresses and devices.
         catalogue: The environments.
         providers: Who carries what.
+        fire: Plans and renders a message whose time has come, and gives its lease back, by client_id, user_id,
+            tracking_id and the token of the lease.
+        attachments: The files of mails.
         clock: The time of attempts.
         jitter: Gives a number from 0 to 1.
     """
@@ -85,6 +106,8 @@ class Worker:
         users: UserStore,
         catalogue: Catalogue,
         providers: Providers,
+        fire: Callable[[str, str, str, str], Awaitable[bool]],
+        attachments: Attachments,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -92,9 +115,11 @@ class Worker:
         self._users = users
         self._catalogue = catalogue
         self._providers = providers
+        self._fire = fire
+        self._attachments = attachments
         self._clock = clock
         self._jitter = jitter
-        self._held: dict[str, _Held] = {}
+        self._held: dict[tuple[str, str], _Held] = {}
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -136,12 +161,12 @@ class Worker:
                     # Gone with all that it had; the lease ends by itself.
                     continue
                 user = users.get((one.key.client_id, one.key.user_id))
-                held.append(_Held(one, until, environment, user))
+                held.append(_Held(one, until, environment, user, one.options.email.attachments))
         except Unavailable:
             _log.warning("claims_delayed")
             return []
         for one_held in held:
-            self._held[one_held.leased.key.tracking_id] = one_held
+            self._held[one_held.leased.name] = one_held
         return held
 
     async def _pause(self) -> None:
@@ -167,7 +192,7 @@ class Worker:
                 _log.warning("leases_not_renewed", count=len(held))
                 continue
             for one in held:
-                if one.leased.key.tracking_id in ours:
+                if one.leased.name in ours:
                     one.until = until
                 else:
                     one.is_lost = True
@@ -175,16 +200,32 @@ class Worker:
     async def _round(self, held: _Held) -> None:
         leased = held.leased
         try:
+            if leased.fires:
+                await self._fire_message(leased)
+                return
             now = self._clock()
             deliveries = await self._taken_over(held, now)
             async with asyncio.TaskGroup() as channels:
                 running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
-            await self._finish(held, [task.result() for task in running])
+            after, closing = await self._close(held, [task.result() for task in running], now)
+            await self._finish(held, after, closing)
+            if held.attachments and any(map(needs_files, leased.deliveries)) and not any(map(needs_files, after)):
+                await self._attachments.forget(leased.key)
         except Unavailable:
             # Nothing is written, so the lease ends by itself and another round begins.
             _log.warning("round_abandoned", tracking_id=leased.key.tracking_id)
         finally:
-            del self._held[leased.key.tracking_id]
+            del self._held[leased.name]
+
+    async def _fire_message(self, leased: Leased) -> None:
+        key = leased.key
+        try:
+            await self._fire(key.client_id, key.user_id, key.tracking_id, leased.token)
+        except Unavailable:
+            raise
+        except Exception:
+            # A defect, or a request of a newer version, costs this message its turn, and not the worker.
+            _log.exception("firing_failed", tracking_id=key.tracking_id, client_id=key.client_id)
 
     async def _taken_over(self, held: _Held, now: datetime) -> Sequence[Delivery]:
         leased = held.leased
@@ -204,11 +245,13 @@ class Worker:
         chosen = (choose(held.environment, delivery.channel, one) for one in targets_of(delivery, held.user))
         return next((provider.name for provider in chosen if provider), "")
 
-    async def _finish(self, held: _Held, deliveries: Sequence[Delivery]) -> None:
+    async def _finish(self, held: _Held, deliveries: Sequence[Delivery], closing: Closing | None) -> None:
         """Writes what became of the message, for as long as the lease lasts."""
         while not held.is_lost:
             try:
-                return await self._outbox.finish(held.leased, deliveries, self._clock())
+                return await self._outbox.finish(
+                    held.leased, deliveries, self._clock(), attachments=held.attachments, closing=closing
+                )
             except Unavailable:
                 if asyncio.get_running_loop().time() > held.until:
                     raise
@@ -217,11 +260,14 @@ class Worker:
 
     async def _deliver(self, held: _Held, delivery: Delivery, now: datetime) -> Delivery:
         """Makes the calls of one channel, and gives what became of it."""
+        if held.attachments and needs_files(delivery):
+            delivery = await self._fetch(held, delivery, now)
         if not is_due(delivery, now):
             return delivery
         if held.leased.is_cancelled:
             return replace(delivery, next_time=None)
-        if delivery.attempts and now - delivery.attempts[0].start_time >= GIVE_UP_AFTER:
+        first_time = first_attempt_time(delivery)
+        if first_time and now - first_time >= GIVE_UP_AFTER:
             return tried_too_long(delivery, now)
         if held.leased.expire_time <= now:
             return left_out(delivery, SkipReason.EXPIRED, now)
@@ -246,7 +292,54 @@ class Worker:
         if not made:
             return delivery
         await self._forget_gone(held, delivery.channel, made)
-        return tried(delivery, made, self._clock(), random=self._jitter)
+        after = tried(delivery, made, self._clock(), random=self._jitter)
+        if delivery.channel is Channel.EMAIL and after.state is DeliveryState.SENT:
+            after = replace(after, detail=left_out_detail(held.attachments))
+        return after
+
+    async def _fetch(self, held: _Held, delivery: Delivery, now: datetime) -> Delivery:
+        """Fetches the files of a mail that are due; until all are there, or given up, the mail waits for them."""
+        leased = held.leased
+        if leased.is_cancelled or leased.expire_time <= now:
+            return delivery
+
+        async def may_go_on() -> bool:
+            standing = None if self._stop.is_set() else await self._outbox.standing(leased)
+            return standing is not None and not standing.is_cancelled
+
+        fetched = await self._attachments.fetch(leased.key, held.attachments, leased.create_time, may_go_on=may_go_on)
+        held.attachments = fetched.attachments
+        delivery = replace(delivery, attempts=(*delivery.attempts, *fetched.attempts)[-MAX_ATTEMPTS:])
+        next_time = next_fetch(fetched.attachments, self._clock())
+        if next_time and delivery.state is DeliveryState.PENDING:
+            # At the earliest in the next round, also where it has come by now.
+            return replace(delivery, next_time=max(next_time, now + timedelta(milliseconds=1)))
+        return delivery
+
+    async def _close(
+        self, held: _Held, deliveries: Sequence[Delivery], now: datetime
+    ) -> tuple[Sequence[Delivery], Closing | None]:
+        """Closes what browsers show of an item that was taken back; gives the deliveries, and what is left of that."""
+        closing = held.leased.closing
+        if closing is None or not closing.is_due(now):
+            return deliveries, closing
+        pushed = next((one for one in deliveries if one.channel is Channel.WEB_PUSH), None)
+        provider = self._providers.closes(held.environment)
+        if pushed is None or provider is None or Channel.WEB_PUSH in held.environment.disabled_channels:
+            return deliveries, None
+        targets = targets_to_close(closing, pushed, targets_of(pushed, held.user))
+        if not targets:
+            return deliveries, None
+
+        outgoing = replace(self._outgoing(held, pushed), retracts=True)
+        calls = await asyncio.gather(
+            *(self._call(held, replace(outgoing, target=target), provider) for target in targets)
+        )
+        made = [call for call in calls if call]
+        await self._forget_gone(held, Channel.WEB_PUSH, made)
+        uncalled = [target for target, call in zip(targets, calls, strict=True) if call is None]
+        left = left_after(closing, made, self._clock(), uncalled=uncalled, random=self._jitter)
+        return [logged(one, made) if one is pushed else one for one in deliveries], left
 
     def _outgoing(self, held: _Held, delivery: Delivery) -> Outgoing:
         leased = held.leased
@@ -267,7 +360,11 @@ class Worker:
     async def _call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
         """Makes one call, unless there is a reason by now not to."""
         async with self._providers.bulkhead(provider).enter(held.leased.lane):
-            if not await self._may_call(held, outgoing.content.channel, provider):
+            if outgoing.content.channel is Channel.EMAIL and held.attachments:
+                # Only now, so that there are no more files in memory than calls.
+                files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
+                outgoing = replace(outgoing, files=files)
+            if not await self._may_call(held, outgoing, provider):
                 return None
             started = self._clock()
             try:
@@ -290,7 +387,7 @@ class Worker:
             )
         return Tried(outgoing.target, started, provider.name, answer)
 
-    async def _may_call(self, held: _Held, channel: Channel, provider: Provider) -> bool:
+    async def _may_call(self, held: _Held, outgoing: Outgoing, provider: Provider) -> bool:
         """Tells whether a call may begin: the message is still ours for long enough, and still to be sent."""
         if self._stop.is_set() or held.is_lost:
             return False
@@ -301,7 +398,9 @@ class Worker:
         if standing is None:
             held.is_lost = True
             return False
-        is_taken_back = standing.is_cancelled or channel in standing.cancelled
+        if outgoing.retracts:
+            return True
+        is_taken_back = standing.is_cancelled or outgoing.content.channel in standing.cancelled
         return not is_taken_back and standing.expire_time > self._clock()
 
     async def _forget_gone(self, held: _Held, channel: Channel, calls: Sequence[Tried]) -> None:

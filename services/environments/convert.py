@@ -10,6 +10,7 @@ import phonenumbers
 from carillon.v1 import environments_pb2
 from services.environments.model import DEFAULTS
 from services.kernel import validation
+from services.kernel.vocabulary import Channel
 from services.kernel.wire import to_timestamp
 from services.notifications.convert import CHANNELS, LANGUAGE, LANGUAGE_FORM
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from services.environments.model import Environment
     from services.kernel.validation import Violations
-    from services.kernel.vocabulary import Channel
 
 _NAME_BYTES = 256
 _URL_BYTES = 2048
@@ -49,7 +49,12 @@ def environment_to_proto(environment: Environment) -> environments_pb2.Environme
 
 def environment_to_user_proto(environment: Environment) -> environments_pb2.Environment:
     """Gives what a browser needs of an environment."""
-    return environments_pb2.Environment(name=environment.name or environment.client_id, logo_url=environment.logo_url)
+    vapid = None if Channel.WEB_PUSH in environment.disabled_channels else environment.vapid
+    return environments_pb2.Environment(
+        name=environment.name or environment.client_id,
+        logo_url=environment.logo_url,
+        vapid_public_key=vapid.public_key if vapid else "",
+    )
 
 
 def changes_from_proto(

@@ -36,6 +36,20 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class VapidKeys:
+    """What pushes to browsers are signed with (RFC 8292): a browser subscribes to one public key and takes no other."""
+
+    public_key: str
+    """The uncompressed point on P-256, base64url: what a browser subscribes with."""
+
+    subject: str
+    """Whom a push service asks when something is wrong with the pushes: a ``mailto:`` or an https URL."""
+
+    private_key: str = field(repr=False)
+    """The 32 bytes of the private number, base64url."""
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """A tenant: everything belongs to one, and no query crosses two."""
 
@@ -56,6 +70,9 @@ class Environment:
     default_timezone: str = "UTC"
     disabled_channels: frozenset[Channel] = frozenset()
     retention: timedelta = timedelta(days=90)
+    vapid: VapidKeys | None = None
+    """None: WEB_PUSH is not configured."""
+
     create_time: datetime | None = None
     update_time: datetime | None = None
     """When the settings last changed."""

@@ -1,4 +1,4 @@
-"""The collection ``environments``: ``_id`` is the client_id; secrets are sealed under the master key.
+"""The collection ``environments``: ``_id`` is the client_id; secrets and VAPID keys are sealed under the master key.
 
 ``version`` is raised in one transaction with every write to the environment's secrets, settings, notifications and
 sub-notifications, so that whoever caches these knows by one number whether they are current.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from services.environments.model import DEFAULTS, Environment, Secret
+from services.environments.model import DEFAULTS, Environment, Secret, VapidKeys
 from services.kernel.errors import AlreadyExists
 from services.kernel.mongo import deadline, run_transaction, translate_errors
 from services.kernel.vocabulary import Channel
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from services.kernel.mongo import Client
 
     T = TypeVar("T")
+
+# Where the private key is sealed; the ids of secrets are UUIDs.
+_VAPID_KEY_ID = "vapid"
 
 
 class EnvironmentStore:
@@ -125,13 +128,21 @@ class EnvironmentStore:
             disabled_channels=frozenset(map(Channel, document["disabled_channels"])),
             default_timezone=document.get("default_timezone", DEFAULTS.default_timezone),
             retention=timedelta(days=document["retention_days"]),
+            vapid=self._to_vapid(document["vapid"], client_id) if "vapid" in document else None,
             create_time=document.get("create_time"),
             update_time=document.get("update_time"),
         )
 
+    def _to_vapid(self, document: dict[str, Any], client_id: str) -> VapidKeys:
+        return VapidKeys(
+            public_key=document["public_key"],
+            subject=document["subject"],
+            private_key=self._secret_box.open(document["sealed"], client_id=client_id, key_id=_VAPID_KEY_ID),
+        )
+
     def _to_document(self, environment: Environment) -> dict[str, Any]:
         client_id = environment.client_id
-        return {
+        document = {
             "_id": client_id,
             "secrets": [
                 {
@@ -153,3 +164,7 @@ class EnvironmentStore:
             "create_time": environment.create_time,
             "update_time": environment.update_time,
         }
+        if vapid := environment.vapid:
+            sealed = self._secret_box.seal(vapid.private_key, client_id=client_id, key_id=_VAPID_KEY_ID)
+            document["vapid"] = {"public_key": vapid.public_key, "subject": vapid.subject, "sealed": sealed}
+        return document

@@ -29,8 +29,8 @@ def read_settings(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        name = "__".join(part.upper() for part in problem["loc"] if isinstance(part, str))
-        raise SettingsError(f"CARILLON_{name}: {problem['msg']}") from None
+        variable = "__".join(str(part).upper() for part in problem["loc"])
+        raise SettingsError(f"CARILLON_{variable}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

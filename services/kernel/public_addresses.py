@@ -16,6 +16,8 @@ from aiohttp import TCPConnector, ThreadedResolver
 from aiohttp.abc import AbstractResolver
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp.abc import ResolveResult
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -53,10 +55,12 @@ class PublicResolver(AbstractResolver):
 
     Args:
         inner: What resolves. Absent: the system, as for everything else.
+        is_allowed: Tells which addresses count as public.
     """
 
-    def __init__(self, inner: AbstractResolver | None = None) -> None:
+    def __init__(self, inner: AbstractResolver | None = None, *, is_allowed: Callable[[str], bool] = is_public) -> None:
         self._inner = inner or ThreadedResolver()
+        self._is_allowed = is_allowed
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -66,7 +70,7 @@ class PublicResolver(AbstractResolver):
         Raises:
             PrivateAddressError: If it has others only.
         """
-        public = [one for one in await self._inner.resolve(host, port, family) if is_public(one["host"])]
+        public = [one for one in await self._inner.resolve(host, port, family) if self._is_allowed(one["host"])]
         if not public:
             raise PrivateAddressError
         return public
@@ -77,7 +81,11 @@ class PublicResolver(AbstractResolver):
 
 
 def open_connector(
-    *, private_networks: bool = False, resolver: AbstractResolver | None = None, **options: Any
+    *,
+    private_networks: bool = False,
+    resolver: AbstractResolver | None = None,
+    is_allowed: Callable[[str], bool] = is_public,
+    **options: Any,
 ) -> TCPConnector:
     """Makes the connector of a session that connects to public addresses only, wherever its requests lead.
 
@@ -86,15 +94,16 @@ def open_connector(
     Args:
         private_networks: Whether private, loopback and link-local addresses are allowed, too.
         resolver: What resolves names. Absent: the system.
+        is_allowed: Tells which addresses count as public.
         options: What else a connector can be told, as ``limit``.
     """
     if private_networks:
         return TCPConnector(resolver=resolver, **options)
-    return TCPConnector(resolver=PublicResolver(resolver), socket_factory=_public_socket, **options)
 
+    def open_socket(address_info: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, address = address_info
+        if not is_allowed(address[0]):
+            raise PrivateAddressError
+        return socket.socket(family, kind, protocol)
 
-def _public_socket(address_info: tuple[Any, ...]) -> socket.socket:
-    family, kind, protocol, _, address = address_info
-    if not is_public(address[0]):
-        raise PrivateAddressError
-    return socket.socket(family, kind, protocol)
+    return TCPConnector(resolver=PublicResolver(resolver, is_allowed=is_allowed), socket_factory=open_socket, **options)

@@ -40,6 +40,11 @@ class Violations:
         if len(self._items) < MAX_VIOLATIONS:
             self._items.append(FieldViolation(field, description, reason))
 
+    def include(self, others: Violations, *, prefix: str) -> None:
+        """Records those of a part of the request, whose fields are named from there."""
+        for one in others._items:
+            self.add(prefix + one.field, one.description, one.reason)
+
     def raise_if_any(self) -> None:
         """Raises InvalidArgument with everything recorded, or does nothing."""
         if self._items:

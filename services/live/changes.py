@@ -140,7 +140,8 @@ def needs_item(change: Change) -> bool:
 
     paths = [*_updated(change), *_removed(change)]
     arrays = change["updateDescription"].get("truncatedArrays", ())
-    if arrays or "inapp.date" in paths:
+    # One that appears late is set whole, out of what was not shown; its end is beside it, and did not change.
+    if arrays or "inapp" in paths or "inapp.date" in paths:
         return True
     # A client that knows it as archived, or was welcomed without it, does not hold it.
     if _updated(change).get("inapp.box") == "inbox":
@@ -170,10 +171,6 @@ def event_of(change: Change, *, document: Mapping[str, Any] | None = None) -> Ev
     if needs_item(change):
         # It may have been retracted since: that event follows, and says whether it still counted.
         return Event(position, Created(document), unread_change) if document and _is_visible(document) else retracted
-    if "inapp" in _updated(change):
-        # An item that appears late is set whole, out of what was not shown.
-        whole = {**_updated(change), "_id": change["documentKey"]["_id"]}
-        return Event(position, Created(whole), _counts(whole)) if _is_visible(whole) else None
     updated = _updated_fields(change)
     return Event(position, updated, unread_change) if updated else None
 
@@ -201,8 +198,12 @@ def _counts(document: Mapping[str, Any]) -> int:
 
 
 def _unread_change(change: Change) -> int:
-    """Whoever changes `inapp.unread` states it alone, and it is in the event exactly when it changed."""
-    unread = _updated(change).get("inapp.unread")
+    """Whoever changes `inapp.unread` states it alone, and it is in the event exactly when it changed.
+
+    An item that appears late did not count before.
+    """
+    updated = _updated(change)
+    unread = updated["inapp"].get("unread") or None if "inapp" in updated else updated.get("inapp.unread")
     return 0 if unread is None else (1 if unread else -1)
 
 

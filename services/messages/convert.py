@@ -50,6 +50,7 @@ def delivery_to_proto(delivery: Delivery) -> delivery_pb2.Delivery:
         state=_STATES.to_wire(delivery.state),
         reason=_REASONS.to_wire(delivery.reason) if delivery.reason else delivery_pb2.SKIP_REASON_UNSPECIFIED,
         detail=delivery.detail,
+        next_time=to_timestamp(delivery.next_time),
     )
 
 
@@ -106,6 +107,7 @@ def entry_to_proto(entry: LogEntry) -> messages_pb2.Message:
         deliveries=map(_logged_delivery, entry.deliveries),
         create_time=to_timestamp(entry.create_time),
         expire_time=to_timestamp(entry.expire_time),
+        schedule_time=to_timestamp(entry.schedule_time),
         sub_notification_id=entry.sub_notification_id,
         secondary_id=entry.secondary_id,
         request_id=entry.request_id,
@@ -125,7 +127,6 @@ def _logged_delivery(delivery: Delivery) -> delivery_pb2.Delivery:
     proto.MergeFrom(
         delivery_pb2.Delivery(
             content=content_to_proto(delivery.content) if delivery.content else None,
-            next_time=to_timestamp(delivery.next_time),
             attempts=[
                 delivery_pb2.Attempt(
                     start_time=to_timestamp(attempt.start_time),

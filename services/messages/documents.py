@@ -11,14 +11,17 @@ from services.messages.model import (
     AttemptOutcome,
     Delivery,
     DeliveryState,
+    SendWarning,
     SkipReason,
     TargetDelivery,
+    WarningCode,
     optional_fields,
 )
 from services.messages.options import (
     AndroidPriority,
     ApnOptions,
     Attachment,
+    AttachmentState,
     EmailOptions,
     FcmOptions,
     SendOptions,
@@ -97,6 +100,32 @@ def target_to_document(target: TargetDelivery) -> Document:
     return {"key": target.key, "target": target.target, "state": target.state.value}
 
 
+def warning_to_document(warning: SendWarning) -> Document:
+    """Gives a warning as it is stored."""
+    return {"code": warning.code.value, "field": warning.field, "text": warning.text}
+
+
+def warning_from_document(document: Mapping[str, Any]) -> SendWarning:
+    """Gives a warning as it was stored."""
+    return SendWarning(WarningCode(document["code"]), document["field"], document["text"])
+
+
+def attachment_to_document(attachment: Attachment) -> Document:
+    """Gives an attachment as it is stored."""
+    return {
+        "filename": attachment.filename,
+        "state": attachment.state.value,
+        **optional_fields(
+            content_type=attachment.content_type,
+            url=attachment.url,
+            size=attachment.size,
+            failed_count=attachment.failed_count,
+            next_time=attachment.next_time,
+            detail=attachment.detail,
+        ),
+    }
+
+
 def options_to_document(options: SendOptions) -> Document:
     """Gives options as they are stored; empty where there are none."""
     email, apn, fcm, web_push = options.email, options.apn, options.fcm, options.web_push
@@ -107,10 +136,7 @@ def options_to_document(options: SendOptions) -> Document:
             bcc_addresses=list(email.bcc_addresses),
             from_name=email.from_name,
             from_address=email.from_address,
-            attachments=[
-                {"filename": one.filename, **optional_fields(content_type=one.content_type, url=one.url)}
-                for one in email.attachments
-            ],
+            attachments=[attachment_to_document(one) for one in email.attachments],
         ),
         apn=optional_fields(
             expire_time=apn.expire_time,
@@ -144,7 +170,16 @@ def options_from_document(document: Mapping[str, Any]) -> SendOptions:
             from_name=email.get("from_name", ""),
             from_address=email.get("from_address", ""),
             attachments=tuple(
-                Attachment(one["filename"], one.get("content_type", ""), one.get("url", ""))
+                Attachment(
+                    filename=one["filename"],
+                    content_type=one.get("content_type", ""),
+                    url=one.get("url", ""),
+                    state=AttachmentState(one["state"]),
+                    size=one.get("size", 0),
+                    failed_count=one.get("failed_count", 0),
+                    next_time=one.get("next_time"),
+                    detail=one.get("detail", ""),
+                )
                 for one in email.get("attachments", ())
             ),
         ),

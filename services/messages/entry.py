@@ -39,6 +39,9 @@ class LogEntry:
     deliveries: tuple[Delivery, ...]
     create_time: datetime
     expire_time: datetime
+    schedule_time: datetime | None
+    """Absent: it was planned at once."""
+
     sub_notification_id: str
     secondary_id: str
     request_id: str

@@ -4,7 +4,7 @@ Tracking ids are UUIDv7 as text, so their order is the order of time, and a page
 before. What no index serves is compared message by message, with at most 10,000 of them a page: it then ends early,
 with a token, and no call runs away.
 
-What is left of a deleted message is not shown, nor what has expired and is about to go; both keep their places in the
+What is left of a deleted message is not shown, nor what is about to be deleted; both keep their places in the
 indexes, and a read passes over them.
 """
 
@@ -20,9 +20,9 @@ from bson.raw_bson import RawBSONDocument
 from services.inbox.model import Reply
 from services.kernel.mongo import deadline, translate_errors
 from services.kernel.vocabulary import Priority
-from services.messages.documents import delivery_from_document
+from services.messages.documents import delivery_from_document, warning_from_document
 from services.messages.entry import ItemMarks, LogEntry, LogPage, message_not_found
-from services.messages.model import DeliveryState, SendWarning, WarningCode, message_deleted
+from services.messages.model import DeliveryState, message_deleted
 from services.messages.sources import LOG_INDEX, TRACKING_INDEX, choose, times
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ _ROUNDS = 10
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument, tz_aware=True)
 _DECODED: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 _NEVER_SHOWN = dict.fromkeys(
-    ("request_hash", "options", "deliveries.address", "deliveries.targets.key", "inapp.title", "inapp.body"), 0
+    ("request_hash", "answer", "options", "deliveries.address", "deliveries.targets.key", "inapp.title", "inapp.body"),
+    0,
 )
 _FULL_ONLY = dict.fromkeys(("request", "deliveries.content"), 0)
 _MARKS = (
@@ -92,7 +93,7 @@ class MessageLog:
         query = {"_id.e": client_id, "_id.m": tracking_id}
         with translate_errors(), deadline():
             document = await self._raw.find_one(query, _NEVER_SHOWN, hint=TRACKING_INDEX)
-        if document is None or document["expire_time"] <= now:
+        if document is None or document["delete_time"] <= now:
             raise message_not_found(tracking_id)
         entry = _to_entry(document)
         if entry is None:
@@ -107,7 +108,7 @@ class MessageLog:
         Args:
             client_id: The environment.
             selected: Which of its messages.
-            now: What has expired by then is left out.
+            now: What was to be deleted by then is left out.
             below: The tracking id where the page before ended; empty: from the newest on.
             limit: How many at most. They may be fewer, even none, and still have others below them.
             is_full: Whether to read requests and contents, too.
@@ -147,7 +148,7 @@ class MessageLog:
                     wanted -= 1
                     bytes_left -= len(document.raw)
                     high = document["_id"]["m"]
-                    if document["expire_time"] > reading.now and (entry := _to_entry(document)):
+                    if document["delete_time"] > reading.now and (entry := _to_entry(document)):
                         entries.append(entry)
                     if bytes_left < 0:
                         return LogPage(tuple(entries), high)
@@ -181,6 +182,7 @@ def _to_entry(raw: RawBSONDocument) -> LogEntry | None:
         deliveries=tuple(_to_delivery(delivery, document) for delivery in document["deliveries"]),
         create_time=document["create_time"],
         expire_time=document["expire_time"],
+        schedule_time=document.get("schedule_time"),
         sub_notification_id=document.get("sub_notification_id", ""),
         secondary_id=document.get("secondary_id", ""),
         request_id=document.get("request_id", ""),
@@ -189,10 +191,7 @@ def _to_entry(raw: RawBSONDocument) -> LogEntry | None:
         priority=Priority(document["priority"]),
         category=document.get("category", ""),
         section=document.get("section", ""),
-        warnings=tuple(
-            SendWarning(WarningCode(warning["code"]), warning["field"], warning["text"])
-            for warning in document["warnings"]
-        ),
+        warnings=tuple(map(warning_from_document, document["warnings"])),
         marks=_to_marks(inapp) if inapp else None,
         request=document.get("request", b""),
         size=len(raw.raw),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from services.kernel.errors import NotFound
 from services.kernel.vocabulary import Channel
-from services.messages.options import NO_OPTIONS
+from services.messages.options import NO_OPTIONS, AttachmentState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from services.kernel.vocabulary import Priority
     from services.messages.options import SendOptions
     from services.notifications.model import Content
+
+
+LOGGED_FOR = timedelta(hours=24)
+"""How long a message is in the log at least, and its request_id remembered, however soon it ends."""
 
 
 class DeliveryState(enum.StrEnum):
@@ -66,6 +72,7 @@ class WarningCode(enum.StrEnum):
     INVALID_TIMEZONE = "INVALID_TIMEZONE"
     TEMPLATE_NOT_FOUND = "TEMPLATE_NOT_FOUND"
     ALL_CHANNELS_SKIPPED = "ALL_CHANNELS_SKIPPED"
+    INVALID_PUSH_KEYS = "INVALID_PUSH_KEYS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class Attempt:
 
     start_time: datetime
     provider: str
-    """``smtp``, ``twilio``, ``apns``, ``fcm``, ``web_push``."""
+    """``smtp``, ``twilio``, ``apns``, ``fcm``, ``web_push``; ``attachment``: a file that could not be fetched."""
 
     outcome: AttemptOutcome
     provider_id: str = ""
@@ -182,24 +189,72 @@ class Message:
     """Absent where INAPP_WEB was skipped."""
 
     request: bytes
-    """The SendRequest as it came, without its request_id, for the log."""
+    """The SendRequest without its request_id and the bytes of attachments, for the log."""
 
     request_id: str = ""
     """What makes a repetition of the send harmless; empty: nothing does."""
 
     request_hash: bytes = b""
-    """SHA-256 of `request`: tells a repetition from another send under the same request_id."""
+    """SHA-256 of the request as it came: tells a repetition from another send under the same request_id."""
 
     category: str = ""
     """The definition's, when it was sent."""
 
     section: str = ""
     options: SendOptions = NO_OPTIONS
+    schedule_time: datetime | None = None
+    """When it fires. Absent: it was planned at once."""
+
+    @property
+    def delete_time(self) -> datetime:
+        """When nothing of it is needed any more."""
+        return max(self.expire_time, (self.schedule_time or self.create_time) + LOGGED_FOR)
 
     @property
     def is_due(self) -> bool:
         """Whether a delivery waits for its first attempt."""
         return any(delivery.state is DeliveryState.PENDING for delivery in self.deliveries)
+
+    @property
+    def needs_files(self) -> bool:
+        """Whether there is to be a mail with attachments, now or later."""
+        return bool(self.options.email.attachments) and any(map(needs_files, self.deliveries))
+
+    @property
+    def has_files_to_fetch(self) -> bool:
+        """Whether attachments of it have to be fetched: at once, whenever the mail goes."""
+        waiting = (one.state is AttachmentState.WAITING for one in self.options.email.attachments)
+        return self.needs_files and any(waiting)
+
+
+def needs_files(delivery: Delivery) -> bool:
+    """Tells whether a delivery is a mail that still needs its attachments."""
+    is_to_come = delivery.state in (DeliveryState.SCHEDULED, DeliveryState.PENDING)
+    return delivery.channel is Channel.EMAIL and is_to_come
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What a message becomes when its time comes."""
+
+    deliveries: tuple[Delivery, ...]
+    warnings: tuple[SendWarning, ...]
+    item: InboxItem | None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a delivery waits for its first attempt."""
+        return any(delivery.state is DeliveryState.PENDING for delivery in self.deliveries)
+
+
+def scheduled(deliveries: Sequence[Delivery], schedule_time: datetime) -> tuple[Delivery, ...]:
+    """Gives what waits for its time where something would be sent now: it is planned and rendered then."""
+    return tuple(
+        delivery
+        if delivery.state is DeliveryState.SKIPPED
+        else Delivery(delivery.channel, DeliveryState.SCHEDULED, next_time=schedule_time)
+        for delivery in deliveries
+    )
 
 
 def message_deleted(tracking_id: str) -> NotFound:
@@ -218,13 +273,15 @@ class StoredRequest:
 
     has_item: bool
     deliveries: tuple[Delivery, ...]
-    """As they stand now, without content."""
+    """As they stand now, without content; of a message that was scheduled, as the answer had them."""
 
     warnings: tuple[SendWarning, ...]
 
 
 def as_answered(delivery: Delivery) -> Delivery:
     """Gives a delivery as the send's answer had it; a skip of a later time was none then."""
+    if delivery.state is DeliveryState.SCHEDULED:
+        return delivery
     if delivery.state is DeliveryState.SKIPPED and delivery.update_time is None:
         return delivery
     first = DeliveryState.DELIVERED if delivery.channel is Channel.INAPP_WEB else DeliveryState.PENDING

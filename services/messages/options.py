@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 
+class AttachmentState(enum.StrEnum):
+    """Where the bytes of an attachment are."""
+
+    WAITING = "WAITING"
+    """Where its URL says: still to be fetched."""
+
+    STORED = "STORED"
+    LEFT_OUT = "LEFT_OUT"
+    """Nowhere: the mail goes without it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file of a mail. Its bytes lie apart, under the message's id and the place of the attachment."""
@@ -20,6 +31,19 @@ class Attachment:
 
     url: str = ""
     """Where the bytes come from; empty: they came with the send and are stored."""
+
+    state: AttachmentState = AttachmentState.STORED
+    size: int = 0
+    """How many bytes are stored."""
+
+    failed_count: int = 0
+    """How often it could not be fetched."""
+
+    next_time: datetime | None = None
+    """When it is fetched again; absent: at once, where it is WAITING."""
+
+    detail: str = ""
+    """Why it was left out."""
 
 
 @dataclass(frozen=True, slots=True)

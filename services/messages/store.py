@@ -20,24 +20,29 @@ from bson.raw_bson import RawBSONDocument
 from services.kernel.coalesce import Coalescer
 from services.kernel.errors import FieldViolation, InvalidArgument
 from services.kernel.mongo import SLICE, deadline, raise_if_cancelled, translate_errors
-from services.kernel.vocabulary import Priority
-from services.messages.documents import delivery_from_document, delivery_to_document, options_to_document
+from services.kernel.vocabulary import Channel, Priority
+from services.messages.documents import (
+    delivery_from_document,
+    delivery_to_document,
+    options_to_document,
+    warning_from_document,
+    warning_to_document,
+)
 from services.messages.entry import message_not_found
 from services.messages.inserts import Inserted, insert_all
 from services.messages.model import (
     AttemptOutcome,
     DeliveryState,
     Retraction,
-    SendWarning,
     StoredRequest,
-    WarningCode,
     message_deleted,
+    needs_files,
     optional_fields,
 )
 from services.messages.sources import DUE_INDEX, REQUEST_INDEX, TRACKING_INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self
@@ -45,22 +50,35 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.kernel.links import ReportLink
+    from services.messages.files import FileStore, MessageKey
     from services.messages.model import InboxItem, Message, Report, RetractionFilter
 
 MAX_MESSAGE_BYTES = 1024 * 1024
+LATER: Mapping[str, Any] = {"box": "later", "unread": False}
+"""The item of a message that waits for its time: it holds the place, and no list, count or browser knows it.
+
+``unread`` is there, although it counts nothing: a retraction states it, and would else seem to change it.
+"""
+
 # A browser that was away for up to 30 days is told what was taken back meanwhile.
 _TOMBSTONE = timedelta(days=31)
 
+# How long a worker that has a message keeps it, unless it says so again.
+_LEASE = timedelta(seconds=60)
+
 _LIVE_INDEX = "live"
 # What is left of a deleted message, for as long as it would have been kept.
-_KEPT = frozenset({"_id", "request_id", "request_hash", "expire_time", "changed", "inapp"})
+_KEPT = frozenset({"_id", "request_id", "request_hash", "expire_time", "delete_time", "changed", "inapp"})
+_LATER_ITEM = [{"later.channel": Channel.INAPP_WEB.value, "later.state": DeliveryState.SCHEDULED.value}]
+_CANCELLABLE = (DeliveryState.SCHEDULED.value, DeliveryState.PENDING.value)
 
 
 class MessageStore:
     """Inserts messages and takes their items back."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], files: FileStore) -> None:
         self._collection = database.messages
+        self._files = files
         self._inserts = Coalescer[RawBSONDocument, Inserted](self._insert_all)
 
     async def __aenter__(self) -> Self:
@@ -106,7 +124,7 @@ class MessageStore:
     async def find_request(self, client_id: str, user_id: str, request_id: str) -> StoredRequest | None:
         """Gives what a send under this request_id has stored, or None."""
         query = {"_id.e": client_id, "_id.u": user_id, "request_id": request_id}
-        fields = {"request_hash": 1, "deleted": 1, "warnings": 1, "changed": 1}
+        fields = {"request_hash": 1, "deleted": 1, "warnings": 1, "changed": 1, "answer": 1}
         fields |= {f"deliveries.{name}": 1 for name in ("channel", "state", "reason", "detail", "update_time")}
         with translate_errors(), deadline():
             document = await self._collection.find_one(query, fields, hint=REQUEST_INDEX)
@@ -130,13 +148,20 @@ class MessageStore:
                 cancelled_count = await self._cancel(query, now)
 
             retracted_count = 0
-            visible = self._collection.find(query | {"inapp.box": {"$exists": True}}, {"_id": 1}).hint(index)
-            ids = [document["_id"] async for document in visible]
-            for start in range(0, len(ids), SLICE):
+            visible = self._collection.find(
+                query | {"inapp.box": {"$exists": True}}, {"_id": 1, "deliveries.channel": 1}
+            ).hint(index)
+            found = [document async for document in visible]
+            for start in range(0, len(found), SLICE):
+                part = found[start : start + SLICE]
+                # First: after a crash in between, whoever retracts again finds the item, and closes once more.
+                if pushed := [one["_id"] for one in part if {"channel": Channel.WEB_PUSH.value} in one["deliveries"]]:
+                    await self._collection.update_many(_shown(pushed), _closing(now), hint="_id_")
                 result = await self._collection.update_many(
                     # Still visible: whoever else retracts at this moment counts it, and no one twice.
-                    {"_id": {"$in": ids[start : start + SLICE]}, "inapp.box": {"$exists": True}},
-                    taking_back(now) | {"$max": {"expire_time": now + _TOMBSTONE}},
+                    {"_id": {"$in": [one["_id"] for one in part]}, "inapp.box": {"$exists": True}},
+                    _retraction(now),
+                    array_filters=_LATER_ITEM,
                 )
                 retracted_count += result.modified_count
         return Retraction(retracted_count, cancelled_count)
@@ -147,18 +172,32 @@ class MessageStore:
         of_user = {"$gt": user | {"m": MinKey()}, "$lt": user | {"m": MaxKey()}}
         waiting = {"_id": of_user} | query | {"due_time": {"$exists": True}}
         cancelled_count = 0
-        async for document in self._collection.find(waiting, {"deliveries": 1}).hint("_id_"):
-            states = [delivery["state"] for delivery in document["deliveries"]]
-            result = await self._collection.update_one(
-                {"_id": document["_id"], "due_time": {"$exists": True}},
-                {
-                    # A push that one device has accepted is sent; its other devices are not tried any more.
-                    "$set": {"deliveries.$[waiting].state": DeliveryState.CANCELLED.value, "cancel_time": now},
-                    "$unset": {"due_time": "", "deliveries.$[].next_time": ""},
-                },
-                array_filters=[{"waiting.state": DeliveryState.PENDING.value}],
-            )
-            cancelled_count += states.count(DeliveryState.PENDING) * result.modified_count
+        fields = {"deliveries.channel": 1, "deliveries.state": 1, "closing": 1}
+        async for found in self._collection.find(waiting, fields).hint("_id_"):
+            document: dict[str, Any] | None = found
+            while document:
+                raise_if_cancelled()
+                waiting_count = sum(
+                    delivery["state"] in _CANCELLABLE and delivery["channel"] != Channel.INAPP_WEB
+                    for delivery in document["deliveries"]
+                )
+                is_due = {"_id": document["_id"], "due_time": {"$exists": True}}
+                # What is still to be closed in browsers stays due.
+                kept = {} if "closing" in document else {"due_time": ""}
+                result = await self._collection.update_one(
+                    is_due | {"closing": {"$exists": "closing" in document}},
+                    {
+                        # A push that one device has accepted is sent; its other devices are not tried any more.
+                        "$set": {"deliveries.$[waiting].state": DeliveryState.CANCELLED.value, "cancel_time": now},
+                        "$unset": {"deliveries.$[].next_time": "", **kept},
+                    },
+                    array_filters=[{"waiting.state": {"$in": _CANCELLABLE}}],
+                )
+                if result.matched_count:
+                    cancelled_count += waiting_count * result.modified_count
+                    break
+                # Another one of the same moment, or a worker, was in between.
+                document = await self._collection.find_one(is_due, fields, hint="_id_")
         return cancelled_count
 
     async def report(self, link: ReportLink, report: Report, now: datetime) -> None:
@@ -198,6 +237,8 @@ class MessageStore:
     async def delete(self, client_id: str, tracking_id: str, now: datetime) -> None:
         """Deletes every trace of a message but that it was; its item disappears live, what waits is never sent.
 
+        Its files go right after it. What keeps them for the moment, as a worker that is fetching one, is swept.
+
         Raises:
             NotFound: If the environment does not have it, or does not have it any more.
         """
@@ -216,7 +257,21 @@ class MessageStore:
                     _deletion(document, now),
                 )
                 if result.modified_count:
-                    return
+                    break
+        if document.get("options", {}).get("email", {}).get("attachments"):
+            await self._files.delete((client_id, document["_id"]["u"], tracking_id))
+
+    async def find_needing_files(self, keys: Sequence[MessageKey]) -> set[MessageKey]:
+        """Gives those of some messages that are there and whose mail is still to come."""
+        ids = [{"e": client_id, "u": user_id, "m": tracking_id} for client_id, user_id, tracking_id in keys]
+        fields = {"deliveries.channel": 1, "deliveries.state": 1}
+        with translate_errors(), deadline():
+            found = await self._collection.find({"_id": {"$in": ids}}, fields).hint("_id_").to_list()
+        return {
+            (document["_id"]["e"], document["_id"]["u"], document["_id"]["m"])
+            for document in found
+            if any(map(needs_files, map(delivery_from_document, document.get("deliveries", ()))))
+        }
 
 
 def taking_back(now: datetime) -> dict[str, Any]:
@@ -229,13 +284,48 @@ def taking_back(now: datetime) -> dict[str, Any]:
     }
 
 
+def _shown(ids: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """Gives the query for those of visible messages that a browser may show, or may be about to."""
+    under_way = [DeliveryState.PENDING.value, DeliveryState.CANCELLED.value]
+    return {
+        "_id": {"$in": ids},
+        "inapp.box": {"$exists": True},
+        "$or": [
+            {"deliveries": {"$elemMatch": {"channel": Channel.WEB_PUSH.value, "state": DeliveryState.SENT.value}}},
+            # A worker has it, and writes only when its round is over whether a browser was reached.
+            {
+                "lease": {"$exists": True},
+                "deliveries": {"$elemMatch": {"channel": Channel.WEB_PUSH.value, "state": {"$in": under_way}}},
+            },
+        ],
+    }
+
+
+def _closing(now: datetime) -> list[dict[str, Any]]:
+    """Gives the update by which a worker closes what browsers show; of one that a worker has, when that is done."""
+    at_end_of_lease = {"$ifNull": ["$due_time", now + _LEASE]}
+    due_time = {"$cond": [{"$gt": ["$lease", None]}, at_end_of_lease, {"$min": ["$due_time", now]}]}
+    return [{"$set": {"closing": {"$literal": {"time": now}}, "due_time": due_time}}]
+
+
+def _retraction(now: datetime) -> dict[str, Any]:
+    """Gives the update that takes an item back, one that has not appeared yet included: then it never does."""
+    update = taking_back(now)
+    update["$set"] |= {
+        "deliveries.$[later].state": DeliveryState.CANCELLED.value,
+        "deliveries.$[later].update_time": now,
+    }
+    update["$unset"] |= {"deliveries.$[later].next_time": ""}
+    return update | {"$max": {"delete_time": now + _TOMBSTONE}}
+
+
 def encode(message: Message) -> RawBSONDocument:
     """Gives a message whole, as it is stored; apart from `insert`, so that what is too large leaves no trace at all.
 
     Raises:
         InvalidArgument: If it is larger than 1 MiB.
     """
-    encoded = bson.encode(_to_document(message))
+    encoded = bson.encode(to_document(message))
     if len(encoded) > MAX_MESSAGE_BYTES:
         problem = f"the message may have 1 MiB over all channels, its request included, but has {len(encoded)} bytes"
         raise InvalidArgument([FieldViolation("", problem, "TOO_LARGE")], reason="MESSAGE_TOO_LARGE")
@@ -243,28 +333,27 @@ def encode(message: Message) -> RawBSONDocument:
 
 
 def _to_stored_request(document: dict[str, Any]) -> StoredRequest:
+    # What became of it since may be anything, so the answer of one that waited for its time was kept.
+    answer = document.get("answer", document)
     return StoredRequest(
         tracking_id=document["_id"]["m"],
         request_hash=document["request_hash"],
         is_deleted=document.get("deleted", False),
-        has_item="changed" in document,
-        deliveries=tuple(delivery_from_document(delivery) for delivery in document.get("deliveries", ())),
-        warnings=tuple(
-            SendWarning(WarningCode(warning["code"]), warning["field"], warning["text"])
-            for warning in document.get("warnings", ())
-        ),
+        has_item=answer.get("has_item", "changed" in document),
+        deliveries=tuple(delivery_from_document(delivery) for delivery in answer.get("deliveries", ())),
+        warnings=tuple(map(warning_from_document, answer.get("warnings", ()))),
     )
 
 
 def _deletion(document: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Gives the update that leaves what a late repetition is known by, and what tells browsers that were away."""
-    # A lease may have been taken since the document was read.
-    gone = (document.keys() - _KEPT) | {"due_time", "lease"}
+    # A lease may have been taken since the document was read, and the item taken back.
+    gone = (document.keys() - _KEPT) | {"due_time", "lease", "closing"}
     update: dict[str, Any] = {"$set": {"deleted": True}}
     if inapp := document.get("inapp"):
         gone |= {f"inapp.{name}" for name in inapp.keys() - {"retract_time", "unread"}}
         update["$set"] |= {"inapp.retract_time": now, "inapp.unread": False}
-        update |= {"$max": {"expire_time": now + _TOMBSTONE}, "$currentDate": {"changed": {"$type": "timestamp"}}}
+        update |= {"$max": {"delete_time": now + _TOMBSTONE}, "$currentDate": {"changed": {"$type": "timestamp"}}}
     return update | {"$unset": dict.fromkeys(sorted(gone), "")}
 
 
@@ -281,7 +370,8 @@ def _narrow(selected: RetractionFilter) -> dict[str, Any]:
     return query
 
 
-def _to_document(message: Message) -> dict[str, Any]:
+def to_document(message: Message) -> dict[str, Any]:
+    """Gives a message as it is stored."""
     document: dict[str, Any] = {
         "_id": {"e": message.client_id, "u": message.user_id, "m": message.tracking_id},
         "notification_id": message.notification_id,
@@ -296,24 +386,38 @@ def _to_document(message: Message) -> dict[str, Any]:
         "priority": message.priority.value,
         "create_time": message.create_time,
         "expire_time": message.expire_time,
+        "delete_time": message.delete_time,
         "deliveries": [delivery_to_document(delivery) for delivery in message.deliveries],
-        "warnings": [
-            {"code": warning.code.value, "field": warning.field, "text": warning.text} for warning in message.warnings
-        ],
+        "warnings": list(map(warning_to_document, message.warnings)),
         "request": message.request,
     }
     if message.request_id:
         document |= {"request_id": message.request_id, "request_hash": message.request_hash}
-    if message.item:
-        document |= {"changed": Timestamp(0, 0), "inapp": _item_to_document(message.item)}
     if options := options_to_document(message.options):
         document["options"] = options
-    if message.is_due:
-        document |= {"lane": int(message.priority is Priority.LOW), "due_time": message.create_time}
+    lane = int(message.priority is Priority.LOW)
+    if message.schedule_time:
+        # Files are fetched at once, whatever waits.
+        due_time = message.create_time if message.has_files_to_fetch else message.schedule_time
+        document |= {"schedule_time": message.schedule_time, "lane": lane, "due_time": due_time}
+        if message.item:
+            document["inapp"] = LATER
+        if message.request_id:
+            document["answer"] = {
+                "has_item": message.item is not None,
+                "deliveries": document["deliveries"],
+                "warnings": document["warnings"],
+            }
+        return document
+    if message.item:
+        document |= {"changed": Timestamp(0, 0), "inapp": item_to_document(message.item)}
+    if message.is_due or message.has_files_to_fetch:
+        document |= {"lane": lane, "due_time": message.create_time}
     return document
 
 
-def _item_to_document(item: InboxItem) -> dict[str, Any]:
+def item_to_document(item: InboxItem) -> dict[str, Any]:
+    """Gives an item as it is stored when it appears."""
     return {
         "box": "inbox",
         "date": item.date,

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.delivery.payloads import too_large
 from services.kernel.vocabulary import Channel
-from services.messages.model import Delivery, DeliveryState, InboxItem, Message, SendWarning, SkipReason, WarningCode
+from services.messages.model import (
+    Delivery,
+    DeliveryState,
+    InboxItem,
+    Message,
+    SendWarning,
+    SkipReason,
+    WarningCode,
+    scheduled,
+)
 from services.sender.plan import SkippedChannel
 from services.sender.render import RenderError, render, template_values, used_roots
 from services.users.model import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from services.environments.model import Environment
@@ -31,8 +41,12 @@ def compose(
     *,
     tracking_id: str,
     now: datetime,
+    schedule_time: datetime | None = None,
 ) -> Message:
-    """Makes the message of a plan with every planned channel rendered, so that the log shows what was sent."""
+    """Makes the message of a plan with every planned channel rendered, so that the log shows what was sent.
+
+    With a ``schedule_time`` that is only tried: what would be sent now waits, to be planned and rendered then.
+    """
     values = template_values(send.merge_tags, merged(send.user, profile))
     deliveries = [_deliver(channel, send, values) for channel in planned.channels]
     warnings = [*send.warnings, *planned.warnings, *_missing_merge_tags(planned, values)]
@@ -52,8 +66,8 @@ def compose(
         tags=send.tags,
         priority=priority,
         create_time=now,
-        expire_time=now + environment.retention,
-        deliveries=tuple(deliveries),
+        expire_time=send.expire_time or (schedule_time or now) + environment.retention,
+        deliveries=scheduled(deliveries, schedule_time) if schedule_time else tuple(deliveries),
         warnings=tuple(warnings),
         item=InboxItem(
             content=inapp,
@@ -75,6 +89,36 @@ def compose(
         category=notification.category,
         section=notification.section,
         options=send.options,
+        schedule_time=schedule_time,
+    )
+
+
+def without_item(deliveries: Sequence[Delivery], before: Sequence[Delivery]) -> tuple[Delivery, ...]:
+    """Gives the deliveries of a message whose item was taken back before it could appear.
+
+    Args:
+        deliveries: As they are planned now.
+        before: As they were until now; what says when the item was cancelled stays.
+    """
+    item = Delivery(Channel.INAPP_WEB, DeliveryState.CANCELLED)
+    known = next((one for one in before if one.channel is item.channel and one.state is item.state), item)
+    return tuple(
+        known if one.channel is item.channel and one.state is not DeliveryState.SKIPPED else one for one in deliveries
+    )
+
+
+def with_attempts(deliveries: Sequence[Delivery], before: Sequence[Delivery]) -> tuple[Delivery, ...]:
+    """Gives deliveries that are planned anew with what was tried for them already: to fetch the files of a mail."""
+    attempts = {delivery.channel: delivery.attempts for delivery in before}
+    return tuple(replace(delivery, attempts=attempts.get(delivery.channel, ())) for delivery in deliveries)
+
+
+def left_out(deliveries: Sequence[Delivery], reason: SkipReason, detail: str = "") -> tuple[Delivery, ...]:
+    """Gives deliveries of which none is made; those that were skipped or cancelled before keep why."""
+    ended = (DeliveryState.SKIPPED, DeliveryState.CANCELLED)
+    return tuple(
+        delivery if delivery.state in ended else Delivery(delivery.channel, DeliveryState.SKIPPED, reason, detail)
+        for delivery in deliveries
     )
 
 

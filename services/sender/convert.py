@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 from carillon.v1 import sender_pb2
 from services.kernel import validation
-from services.kernel.wire import refuse_unbuilt, struct_to_dict
+from services.kernel.wire import from_timestamp, refuse_unbuilt, struct_to_dict, to_timestamp
 from services.messages.convert import delivery_to_proto, warning_to_proto
 from services.messages.model import RetractionFilter, SendWarning, WarningCode, as_answered
 from services.messages.options import NO_OPTIONS
 from services.notifications.convert import CHANNELS, PRIORITIES
-from services.sender.convert_options import options_from_proto
+from services.sender import civil_time
+from services.sender.convert_options import options_from_proto, take_contents
 from services.sender.model import Send
-from services.users.convert import sent_user_from_proto
+from services.users.convert import sent_user_from_proto, warn_of_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from google.protobuf.struct_pb2 import Struct
 
@@ -37,14 +39,13 @@ MAX_TAGS = 20
 # Far more than there are channels; each unknown number is a violation, and a request has room for millions.
 MAX_FORCE_CHANNELS = 100
 MAX_TRACKING_IDS = 1000
+# Those whose every time is a moment that can be told in UTC, whatever the timezone.
+_YEARS = range(1970, 9999)
 
 _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _UNBUILT = (
-    "schedule_time",
-    "schedule_local_time",
     "content",
     "increment_id",
-    "expire_time",
     "wait",
     "validate_only",
 )
@@ -64,9 +65,13 @@ def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, re
         violations.add("extra", f"must be at most 16 KiB serialised, but is {size} bytes", "TOO_LARGE")
     request_id = _request_id(proto.request_id, violations)
     merge_tags, imprecise = merge_tags_from_proto(proto.merge_tags, violations)
+    options = options_from_proto(proto.options, violations) if proto.HasField("options") else NO_OPTIONS
     # Out of what is hashed and kept: a repetition is the same request, and the log has the id beside it.
     proto.ClearField("request_id")
     request = proto.SerializeToString(deterministic=True)
+    request_hash = sha256(request).digest() if request_id else b""
+    if contents := take_contents(proto.options.email):
+        request = proto.SerializeToString(deterministic=True)
     return Send(
         notification_id=validation.lookup_id(proto.notification_id, violations, field="notification_id"),
         user=user,
@@ -83,11 +88,16 @@ def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, re
         group_id=_id(proto.group_id, "group_id", violations),
         tags=_tags(proto.tags, violations),
         priority=PRIORITIES.optional(proto.priority, violations, field="priority"),
-        warnings=(*bad.values(), *imprecise),
-        options=options_from_proto(proto.options, violations) if proto.HasField("options") else NO_OPTIONS,
+        warnings=(*bad.values(), *warn_of_keys(user), *imprecise),
+        options=options,
+        schedule=_schedule(proto, violations),
+        expire_time=from_timestamp(proto.expire_time, violations, field="expire_time")
+        if proto.HasField("expire_time")
+        else None,
         request=request,
         request_id=request_id,
-        request_hash=sha256(request).digest() if request_id else b"",
+        request_hash=request_hash,
+        contents=contents,
     )
 
 
@@ -112,6 +122,13 @@ def message_to_response(message: Message) -> sender_pb2.SendResponse:
     )
 
 
+def message_to_update_response(message: Message) -> sender_pb2.UpdateScheduleResponse:
+    """Gives the answer to a change of a message that waits for its time."""
+    return sender_pb2.UpdateScheduleResponse(
+        schedule_time=to_timestamp(message.schedule_time), warnings=map(warning_to_proto, message.warnings)
+    )
+
+
 def retraction_from_proto(proto: sender_pb2.RetractRequest, violations: Violations) -> RetractionFilter:
     """Reads which items are to be taken back."""
     if not (proto.notification_id or proto.tracking_ids or proto.group_id):
@@ -129,6 +146,26 @@ def retraction_from_proto(proto: sender_pb2.RetractRequest, violations: Violatio
         ),
         group_id=_id(proto.group_id, "group_id", violations),
     )
+
+
+def _schedule(proto: sender_pb2.SendRequest, violations: Violations) -> datetime | civil_time.CivilTime | None:
+    match proto.WhichOneof("schedule"):
+        case "schedule_time":
+            return from_timestamp(proto.schedule_time, violations, field="schedule_time")
+        case "schedule_local_time":
+            return _civil_time(proto.schedule_local_time, violations)
+        case _:
+            return None
+
+
+def _civil_time(text: str, violations: Violations) -> civil_time.CivilTime | None:
+    civil = civil_time.parse(text)
+    if civil is None:
+        problem = "must be a civil time such as '2026-03-29T09:00', or '09:00' for the next one"
+        violations.add("schedule_local_time", problem, "INVALID")
+    elif civil.date and civil.date.year not in _YEARS:
+        violations.add("schedule_local_time", "must be of a year from 1970 to 9998", "OUT_OF_RANGE")
+    return civil
 
 
 def _request_id(value: str, violations: Violations) -> str:

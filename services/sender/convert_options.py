@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from carillon.v1 import send_options_pb2
 from services.kernel import validation
-from services.kernel.wire import EnumCodec, from_timestamp, refuse_unbuilt
+from services.kernel.wire import EnumCodec, from_timestamp
 from services.messages.options import (
     AndroidPriority,
     ApnOptions,
+    Attachment,
+    AttachmentState,
     EmailOptions,
     FcmOptions,
     SendOptions,
@@ -28,8 +30,18 @@ if TYPE_CHECKING:
     from services.kernel.validation import Violations
 
 MAX_ADDRESSES = 50
+MAX_ATTACHMENTS = 50
+MAX_CONTENT_BYTES = 4 * 1024 * 1024
+"""What attachments may have together whose bytes come with the send."""
+
 MAX_TTL = timedelta(days=28)
 _ADDRESS_BYTES = 320
+_URL_BYTES = 2048
+_MEDIA_TYPE_BYTES = 128
+# RFC 6838, section 4.2.
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
+# What would leave a header or a folder; U+2028 and U+2029 end a line as well.
+_NOT_IN_FILENAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/\\]")
 _TEXT_BYTES = 256
 _COLLAPSE_ID_BYTES = 64
 _APN_PRIORITIES = (0, 1, 5, 10)
@@ -52,7 +64,6 @@ def options_from_proto(proto: send_options_pb2.SendOptions, violations: Violatio
 
 def _email(proto: send_options_pb2.EmailOptions, violations: Violations) -> EmailOptions:
     path = "options.email"
-    refuse_unbuilt(proto, ("attachments",), violations, prefix=f"{path}.")
     from_name = validation.text(proto.from_name, violations, field=f"{path}.from_name", max_bytes=_TEXT_BYTES)
     if len(from_name.splitlines()) > 1:
         violations.add(f"{path}.from_name", "must be one line")
@@ -62,7 +73,53 @@ def _email(proto: send_options_pb2.EmailOptions, violations: Violations) -> Emai
         bcc_addresses=_addresses(proto.bcc_addresses, f"{path}.bcc_addresses", violations),
         from_name=from_name,
         from_address=_address(proto.from_address, f"{path}.from_address", violations) if proto.from_address else "",
+        attachments=_attachments(proto.attachments, f"{path}.attachments", violations),
     )
+
+
+def take_contents(proto: send_options_pb2.EmailOptions) -> dict[int, bytes]:
+    """Gives the bytes of attachments by their place among all, and leaves empty ones behind: they are kept apart."""
+    contents = {}
+    for i, one in enumerate(proto.attachments):
+        if one.WhichOneof("source") == "content":
+            contents[i] = one.content
+            one.content = b""
+    return contents
+
+
+def _attachments(
+    protos: Sequence[send_options_pb2.Attachment], path: str, violations: Violations
+) -> tuple[Attachment, ...]:
+    if len(protos) > MAX_ATTACHMENTS:
+        violations.add(path, f"must be at most {MAX_ATTACHMENTS}, but are {len(protos)}", "TOO_MANY")
+        return ()
+    if (size := sum(len(one.content) for one in protos)) > MAX_CONTENT_BYTES:
+        violations.add(path, f"must have at most 4 MiB together by content, but have {size} bytes", "TOO_LARGE")
+    return tuple(_attachment(one, f"{path}[{i}]", violations) for i, one in enumerate(protos))
+
+
+def _attachment(proto: send_options_pb2.Attachment, path: str, violations: Violations) -> Attachment:
+    filename = validation.text(
+        proto.filename, violations, field=f"{path}.filename", max_bytes=_TEXT_BYTES, required=True
+    )
+    if _NOT_IN_FILENAME.search(filename):
+        violations.add(f"{path}.filename", "must not contain control characters, / or \\", "INVALID_CHARACTERS")
+    content_type = validation.text(
+        proto.content_type, violations, field=f"{path}.content_type", max_bytes=_MEDIA_TYPE_BYTES
+    )
+    if content_type and not _MEDIA_TYPE.fullmatch(content_type):
+        violations.add(f"{path}.content_type", "must be a media type, for instance application/pdf")
+    match proto.WhichOneof("source"):
+        case "url":
+            url = validation.text(proto.url, violations, field=f"{path}.url", max_bytes=_URL_BYTES)
+            if not validation.is_web_url(url):
+                violations.add(f"{path}.url", "must be an http or https URL")
+            return Attachment(filename, content_type, url, AttachmentState.WAITING)
+        case "content":
+            return Attachment(filename, content_type, size=len(proto.content))
+        case _:
+            violations.add(path, "must have a url or content", "REQUIRED")
+            return Attachment(filename, content_type)
 
 
 def _addresses(protos: Sequence[str], path: str, violations: Violations) -> tuple[str, ...]:

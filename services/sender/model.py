@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.messages.options import NO_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from services.kernel.vocabulary import Channel, Json, Priority
     from services.messages.model import SendWarning
     from services.messages.options import SendOptions
+    from services.sender.civil_time import CivilTime
     from services.users.model import User
 
 
@@ -40,12 +42,20 @@ class Send:
 
     warnings: tuple[SendWarning, ...]
     request: bytes
-    """The request as it came, without its request_id, for the log."""
+    """The request without its request_id and the bytes of attachments, for the log."""
 
     request_id: str = ""
     """What makes a repetition harmless; empty: nothing does."""
 
     options: SendOptions = NO_OPTIONS
+    schedule: datetime | CivilTime | None = None
+    """When to send; None: now."""
+
+    expire_time: datetime | None = None
+    """When item and log entry end; None: by the environment's retention."""
 
     request_hash: bytes = b""
-    """SHA-256 of `request`, where there is a request_id."""
+    """SHA-256 of the request as it came but for its request_id, where there is one."""
+
+    contents: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """The bytes of attachments, by their place among all."""

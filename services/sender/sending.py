@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,6 +14,7 @@ from services.messages.store import encode
 from services.notifications.model import notification_not_found
 from services.sender.compose import compose
 from services.sender.plan import plan
+from services.sender.times import check_times, schedule_time_of
 from services.users.model import brings_devices, has_news
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from services.environments.cache import Catalogue
     from services.environments.model import Environment
     from services.kernel.clock import Clock, IdSource
+    from services.messages.files import FileStore, MessageKey
     from services.messages.model import Message, StoredRequest
     from services.messages.store import MessageStore
     from services.sender.model import Send
@@ -44,6 +47,7 @@ class Sending:
         catalogue: Catalogue,
         recipients: RecipientReads,
         messages: MessageStore,
+        files: FileStore,
         users: UserStore,
         sub_notifications: SubNotificationStore,
         clock: Clock,
@@ -52,6 +56,7 @@ class Sending:
         self._catalogue = catalogue
         self._recipients = recipients
         self._messages = messages
+        self._files = files
         self._users = users
         self._sub_notifications = sub_notifications
         self._clock = clock
@@ -91,18 +96,40 @@ class Sending:
 
         now = self._clock()
         profile = recipient.profile
+        schedule_time = schedule_time_of(send, profile, environment, now)
+        check_times(send, schedule_time, now)
         planned = plan(send, notification, profile, recipient.choices, environment)
-        message = compose(send, planned, notification, profile, environment, tracking_id=self._new_id(), now=now)
+        message = compose(
+            send,
+            planned,
+            notification,
+            profile,
+            environment,
+            tracking_id=self._new_id(),
+            now=now,
+            schedule_time=schedule_time,
+        )
         encoded = encode(message)
         if profile is None or brings_devices(send.user, profile):
             # Before the message, so that whoever sees the message finds the user, and the worker the devices.
             await self._users.fill(client_id, send.user, now)
+        key = (client_id, send.user.id, message.tracking_id)
+        if send.contents and message.needs_files:
+            # Before the message, so that whoever sees the message finds them.
+            await self._files.store(key, send.contents, now)
         if await self._messages.insert(encoded) is Inserted.DUPLICATE_REQUEST:
+            await self._forget_files(message, key)
             stored = await self._find_request(send, client_id)
             # Gone between the two: the user was deleted, and so nothing is remembered of the request.
             return stored or await self._send(send, environment, readmit)
         await self._courtesies(environment, send, profile, now)
         return message
+
+    async def _forget_files(self, message: Message, key: MessageKey) -> None:
+        """Deletes what was stored for a message that was not; what remains an hour later is swept."""
+        if message.needs_files:
+            with contextlib.suppress(Unavailable):
+                await self._files.delete(key)
 
     async def _find_request(self, send: Send, client_id: str) -> StoredRequest | None:
         stored = await self._messages.find_request(client_id, send.user.id, send.request_id)

@@ -17,23 +17,29 @@ if TYPE_CHECKING:
     from services.environments.model import Environment
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
+    from services.messages.schedules import ScheduleStore
     from services.messages.store import MessageStore
+    from services.sender.scheduling import Scheduling
     from services.sender.sending import Sending
 
 
 class SenderServicer(sender_pb2_grpc.SenderServicer):
-    """Serves sends and retractions to backends."""
+    """Serves sends, schedules and retractions to backends."""
 
     def __init__(
         self,
         sending: Sending,
+        scheduling: Scheduling,
         messages: MessageStore,
+        schedules: ScheduleStore,
         catalogue: Catalogue,
         authenticator: Authenticator,
         *,
         clock: Clock,
     ) -> None:
         self._sending = sending
+        self._scheduling = scheduling
+        self._schedules = schedules
         self._messages = messages
         self._catalogue = catalogue
         self._authenticator = authenticator
@@ -68,6 +74,29 @@ class SenderServicer(sender_pb2_grpc.SenderServicer):
         return sender_pb2.RetractResponse(
             retracted_count=retraction.retracted_count, cancelled_count=retraction.cancelled_count
         )
+
+    async def UpdateSchedule(
+        self, request: sender_pb2.UpdateScheduleRequest, context: Context
+    ) -> sender_pb2.UpdateScheduleResponse:
+        """Changes a message that waits for its time."""
+        environment = self._readmit(await self._catalogue.environment(current_principal().client_id))
+        violations = Violations()
+        validation.lookup_id(request.tracking_id, violations, field="tracking_id")
+        violations.raise_if_any()
+
+        message = await self._scheduling.update(request, environment, self._readmit)
+        return convert.message_to_update_response(message)
+
+    async def CancelSchedule(
+        self, request: sender_pb2.CancelScheduleRequest, context: Context
+    ) -> sender_pb2.CancelScheduleResponse:
+        """Cancels a message that waits for its time."""
+        violations = Violations()
+        tracking_id = validation.lookup_id(request.tracking_id, violations, field="tracking_id")
+        violations.raise_if_any()
+
+        await self._schedules.cancel(current_principal().client_id, tracking_id, self._clock())
+        return sender_pb2.CancelScheduleResponse()
 
     def _readmit(self, environment: Environment | None) -> Environment:
         """Checks the caller against an environment as it was just read."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.struct_pb2 import Struct
 
-from carillon.v1 import delivery_pb2, user_pb2
+from carillon.v1 import user_pb2
 from services.kernel import validation
 from services.kernel.tokens import MAX_LIFETIME
 from services.kernel.wire import struct_to_dict, to_timestamp
@@ -114,13 +114,13 @@ def filter_from_proto(proto: users_pb2.ListUsersRequest, violations: Violations,
     return UserFilter(email=fold_email(texts["email"]), number=texts["number"])
 
 
-def warn_of_keys(user: User) -> list[delivery_pb2.SendWarning]:
+def warn_of_keys(user: User) -> list[SendWarning]:
     """Gives a warning for each web push subscription whose keys cannot encrypt; they are kept as they came."""
     return [
-        delivery_pb2.SendWarning(
-            code=delivery_pb2.SEND_WARNING_CODE_INVALID_PUSH_KEYS,
-            field=f"user.web_push_subscriptions[{i}].keys",
-            text="cannot encrypt; p256dh must be base64url of 65 bytes, auth of 16, as a browser gives them",
+        SendWarning(
+            WarningCode.INVALID_PUSH_KEYS,
+            f"user.web_push_subscriptions[{i}].keys",
+            "cannot encrypt; p256dh must be base64url of 65 bytes, auth of 16, as a browser gives them",
         )
         for i, subscription in enumerate(user.web_push_subscriptions)
         if not can_encrypt(subscription)

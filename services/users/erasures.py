@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from services.kernel.clock import Clock
+    from services.messages.files import FileStore
     from services.users.revocations import Revocations
 
     Document = dict[str, Any]
@@ -46,8 +47,9 @@ _log = structlog.get_logger(__name__)
 class Erasures:
     """Deletes users with everything of theirs."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], revocations: Revocations) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], revocations: Revocations, files: FileStore) -> None:
         self._revocations = revocations
+        self._files = files
         self._erasures = database.erasures
         self._users = database.users
         self._preferences = database.preferences
@@ -122,3 +124,5 @@ class Erasures:
                 await self._messages.delete_many({"_id": {"$in": ids}})
             raise_if_cancelled()
             is_done = len(ids) < SLICE
+        # After the messages, of which a worker makes sure before it stores a file.
+        await self._files.delete_of_user(client_id, user_id, until=until)

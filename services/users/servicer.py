@@ -14,6 +14,7 @@ from services.kernel.status import to_failure
 from services.kernel.tokens import make_token
 from services.kernel.validation import Violations
 from services.kernel.wire import to_timestamp
+from services.messages.convert import warning_to_proto
 from services.users import convert
 from services.users.model import PROFILE_TEXTS, User, user_not_found
 
@@ -82,7 +83,9 @@ class UsersServicer(users_pb2_grpc.UsersServicer):
             removed_tokens=removed_tokens,
             removed_endpoints=removed_endpoints,
         )
-        return users_pb2.IdentifyUserResponse(user=convert.user_to_proto(stored), warnings=convert.warn_of_keys(user))
+        return users_pb2.IdentifyUserResponse(
+            user=convert.user_to_proto(stored), warnings=map(warning_to_proto, convert.warn_of_keys(user))
+        )
 
     async def ListUsers(self, request: users_pb2.ListUsersRequest, context: Context) -> users_pb2.ListUsersResponse:
         """Lists users by id."""

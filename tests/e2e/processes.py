@@ -9,7 +9,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -117,17 +117,18 @@ class Result:
 
 
 @contextlib.asynccontextmanager
-async def start(*arguments: str, **settings: object) -> AsyncIterator[Child]:
+async def start(*arguments: str, environment: Any = None, **settings: object) -> AsyncIterator[Child]:
     """Starts ``carillon ARGUMENTS``; ends it with the block, if the block has not.
 
     Args:
         arguments: The command and what it takes.
+        environment: Variables that are no settings of Carillon's, by name. Untyped, as settings are mappings too.
         settings: Its environment variables, named without ``CARILLON_`` and in small letters.
     """
     transport, child = await asyncio.get_running_loop().subprocess_exec(
         lambda: Child(f"carillon {arguments[0]}"),
         *_command(arguments),
-        env=_environment(settings),
+        env=_environment(settings) | dict(environment or {}),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

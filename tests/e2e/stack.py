@@ -64,6 +64,11 @@ class Stack:
             self.client_secret = result.stdout.split()[-1]
         return result
 
+    async def create_vapid_keys(self) -> Result:
+        """Runs `carillon env vapid`: from then on the environment pushes to browsers."""
+        arguments = ("env", "vapid", self.client_id, "--subject", "mailto:ops@example.com")
+        return await call(*arguments, mongodb_uri=self.mongodb_uri, master_key=MASTER_KEY)
+
     async def apply_samples(self) -> Result:
         """Runs `carillon apply` with the sample catalogue."""
         return await call("apply", str(SAMPLES), **self.client_settings)
@@ -103,6 +108,13 @@ class Stack:
             **settings,
         ) as child:
             await wait_until(lambda: is_healthy(f"http://127.0.0.1:{self.ws_port}/healthz"))
+            yield child
+
+    @asynccontextmanager
+    async def worker(self, **settings: object) -> AsyncIterator[Child]:
+        """Runs `carillon worker`, ready when entered; settings are those of its providers."""
+        async with start("worker", mongodb_uri=self.mongodb_uri, master_key=MASTER_KEY, **settings) as child:
+            await child.says("worker looks for what is due")
             yield child
 
     @asynccontextmanager

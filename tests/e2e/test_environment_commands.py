@@ -77,12 +77,40 @@ async def test_the_list_names_secrets_and_shows_none(stack: Stack) -> None:
     assert [secret for secret in (*secrets, stack.client_secret) if secret in listed.stdout] == []
 
 
+def vapid_key_of(result: Result) -> str:
+    """Gives the public key that a command printed."""
+    return result.stdout.splitlines()[1].removeprefix("vapid_public_key  ")
+
+
+async def test_keys_for_browsers_are_made_once(stack: Stack) -> None:
+    """`carillon env vapid` prints a public key; only --replace makes others, and says what that means."""
+    await env(stack, "create", "pushing")
+    subject = ("--subject", "mailto:ops@example.com")
+
+    first = await env(stack, "vapid", "pushing", *subject)
+    assert (first.code, first.stdout.splitlines()[0]) == (0, "client_id         pushing")
+    # A point on the curve: 65 bytes, the first of which is 4.
+    key = vapid_key_of(first)
+    assert (len(key), key[0]) == (87, "B")
+
+    again = await env(stack, "vapid", "pushing", *subject)
+    assert (again.code, again.stdout, again.stderr.count("\n")) == (1, "", 1)
+    assert key in again.stderr
+    assert "--replace" in again.stderr
+
+    replaced = await env(stack, "vapid", "pushing", "--subject", "https://example.com", "--replace")
+    assert (replaced.code, vapid_key_of(replaced) != key) == (0, True)
+    assert "until it has subscribed again" in replaced.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (("rotate", "nowhere"), "environment 'nowhere' does not exist"),
         (("rotate", "x", "--expire-in", "1 day"), "a duration is a number and one of s, m, h, d"),
         (("rotate", "x", "--expire-in", "367d"), "a duration is a number and one of s, m, h, d"),
+        (("vapid", "nowhere", "--subject", "mailto:a@example.com"), "environment 'nowhere' does not exist"),
+        (("vapid", "x", "--subject", "ops@example.com"), "--subject must be like mailto:ops@example.com"),
         (("create", "a b"), "CLIENT_ID must be 1 to 64"),
         (("create", "x" * 65), "CLIENT_ID must be 1 to 64"),
     ],

@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -13,7 +14,7 @@ import pytest_asyncio
 from gateway.http.app import create_app, serve_http
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from playwright.async_api import Browser, CDPSession, Page, Worker
 
@@ -72,7 +73,25 @@ class PushService:
     @property
     def origin(self) -> str:
         """Where the worker is from."""
-        return self.page.url.removesuffix("/healthz")
+        scheme, host, *_ = urlsplit(self.page.url)
+        return f"{scheme}://{host}"
+
+
+async def start_worker(page: Page, register: Callable[[], Awaitable[object]]) -> PushService:
+    """Has a page register its worker, and gives the push service of that browser."""
+    session = await page.context.new_cdp_session(page)
+    registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def take(event: dict[str, Any]) -> None:
+        for registration in event["registrations"]:
+            if not registered.done():
+                registered.set_result(registration["registrationId"])
+
+    session.on("ServiceWorker.workerRegistrationUpdated", take)
+    await session.send("ServiceWorker.enable")
+    async with page.context.expect_event("serviceworker") as starting:
+        await register()
+    return PushService(page, session, await starting.value, await registered)
 
 
 @asynccontextmanager
@@ -98,19 +117,7 @@ async def service(browser: Browser) -> AsyncIterator[PushService]:
             await context.grant_permissions(["notifications"], origin=url)
             page = await context.new_page()
             await page.goto(f"{url}/healthz")
-            session = await context.new_cdp_session(page)
-            registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-            def take(event: dict[str, Any]) -> None:
-                for registration in event["registrations"]:
-                    if not registered.done():
-                        registered.set_result(registration["registrationId"])
-
-            session.on("ServiceWorker.workerRegistrationUpdated", take)
-            await session.send("ServiceWorker.enable")
-            async with context.expect_event("serviceworker") as starting:
-                await page.evaluate(REGISTER)
-            yield PushService(page, session, await starting.value, await registered)
+            yield await start_worker(page, lambda: page.evaluate(REGISTER))
         finally:
             await context.close()
 

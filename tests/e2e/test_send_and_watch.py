@@ -45,6 +45,19 @@ async def test_a_send_tells_of_each_channel(stack: Stack) -> None:
     assert ["EMAIL", "SKIPPED", "NO_ADDRESS"] in [row.split() for row in rows]
 
 
+async def test_a_send_for_later_tells_when(stack: Stack) -> None:
+    """With --at each channel waits for a time of the user's day; what is no time is refused in one line."""
+    result = await send(stack, "order_tracking", "sender-later", *ORDER, "--at", "23:59")
+
+    assert result.code == 0, result.stderr
+    assert any(
+        row.split()[:2] == ["INAPP_WEB", "SCHEDULED"] and row.endswith("UTC") for row in result.stdout.splitlines()
+    )
+    refused = await send(stack, "order_tracking", "sender-later", *ORDER, "--at", "noon")
+    assert refused.code == 1
+    assert "schedule_local_time" in refused.stderr
+
+
 async def test_nothing_that_arrives_is_a_failure(stack: Stack, tmp_path: Path) -> None:
     """A send that every channel skips says so, and exits with 1."""
     file = tmp_path / "off.yaml"

@@ -11,6 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from services.delivery.markup import plain_text
 from services.delivery.model import Answer, target_end
 from services.kernel.terminal import printable, printable_lines
 from services.kernel.vocabulary import Channel
@@ -82,7 +83,7 @@ def _mail(outgoing: Outgoing) -> RenderableType:
     ):
         if value:
             head.add_row(Text(label, style="dim"), Text(printable(value)))
-    body = texts.get("text") or texts.get("html", "")
+    body = texts.get("text") or plain_text(texts.get("html", ""))
     return Group(head, Rule(style="dim"), Text(printable_lines(body.strip())))
 
 

@@ -6,7 +6,9 @@ import pytest_asyncio
 
 from services.kernel.mongod import LocalMongod
 from tests import failpoints
+from tests.contract.delivery.pushing import Pushing, open_pushing
 from tests.contract.services.world import Tenant, World, run_world
+from tests.providers.authority import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,3 +49,17 @@ async def tenant(world: World) -> Tenant:
 async def _nothing_is_due(world: World) -> None:
     """Takes what earlier tests have left from the workers of this one: they see all environments."""
     await world.database.messages.update_many({"due_time": {"$exists": True}}, {"$unset": {"due_time": ""}})
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pushing(
+    world: World,
+    tenant: Tenant,
+    mongodb_uri: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Pushing]:
+    """Gives an environment that pushes to browsers, and push services."""
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    async with open_pushing(world, tenant, mongodb_uri, authority, monkeypatch) as pushing:
+        yield pushing

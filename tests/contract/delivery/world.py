@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from carillon.v1 import delivery_pb2, messages_pb2
+from carillon.v1 import delivery_pb2, messages_pb2, sender_pb2
 from services.app import Storage
 from services.delivery.app import run_worker
 from services.delivery.model import Answer
@@ -21,6 +21,8 @@ from tests.contract.services.world import MASTER_KEY
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
+
+    from aiohttp.abc import AbstractResolver
 
     from services.delivery.model import Outgoing
     from services.kernel.clock import Clock
@@ -74,6 +76,8 @@ async def run_workers(
     count: int = 1,
     now: Clock | None = None,
     stop: asyncio.Event | None = None,
+    settings: WorkerSettings | None = None,
+    resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[None]:
     """Runs workers in this loop until the block ends, or until ``stop`` is set."""
     stop = stop or asyncio.Event()
@@ -82,7 +86,15 @@ async def run_workers(
     async with asyncio.TaskGroup() as tasks:
         for _ in range(count):
             tasks.create_task(
-                run_worker(WorkerSettings(), storage, stop, providers=providers, on_ready=ready.release, now=now)
+                run_worker(
+                    settings or WorkerSettings(),
+                    storage,
+                    stop,
+                    providers=providers,
+                    on_ready=ready.release,
+                    now=now,
+                    resolver=resolver,
+                )
             )
         for _ in range(count):
             await ready.acquire()
@@ -99,7 +111,7 @@ async def logged(tenant: Tenant, tracking_id: str) -> messages_pb2.Message:
     return answer.message
 
 
-def delivery_of(message: messages_pb2.Message, channel: int) -> delivery_pb2.Delivery:
+def delivery_of(message: messages_pb2.Message | sender_pb2.SendResponse, channel: int) -> delivery_pb2.Delivery:
     """Gives what became of a message on one channel."""
     return next(one for one in message.deliveries if one.channel == channel)
 

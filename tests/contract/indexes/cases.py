@@ -9,11 +9,12 @@ from services.delivery.outbox import Outbox
 from services.delivery.rounds import interrupted
 from services.inbox.model import MAX_CHANGES, Box, ItemFilter, Mark, Selection, marking
 from services.kernel.clock import new_id
+from services.kernel.links import ReportLink
 from services.kernel.vocabulary import Channel
 from services.messages.entry import LogFilter
 from services.messages.log import MAX_EXAMINED
-from services.messages.model import DeliveryState, RetractionFilter
-from tests.contract.indexes.collection import CLIENT, EARLY, USER
+from services.messages.model import DeliveryState, Fired, Report, RetractionFilter
+from tests.contract.indexes.collection import CLIENT, EARLY, PUSHED_USER, USER, WAITING, waiting_message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -110,6 +111,15 @@ async def _retract(stores: Stores, all_: Collection, user: str, cancel: bool = F
     return await stores.messages.retract(
         CLIENT, user, RetractionFilter(**narrowed), all_.time(all_.size), cancel_deliveries=cancel
     )
+
+
+async def _change(stores: Stores, _: Collection) -> bool:
+    return await stores.schedules.change(await stores.schedules.get(CLIENT, WAITING[1]), waiting_message(WAITING[1]))
+
+
+async def _fire(stores: Stores, all_: Collection) -> bool:
+    waiting = await stores.schedules.get(CLIENT, WAITING[2])
+    return await stores.schedules.fire(waiting, "token", Fired(waiting.deliveries, (), None), all_.time(0))
 
 
 async def _claimed(stores: Stores, all_: Collection, then: Callable[[Outbox, list[Leased]], Awaitable[Any]]) -> None:
@@ -324,6 +334,15 @@ CASES = [
         docs=2,
     ),
     _case(
+        "retract: what browsers show",
+        "messages.retract",
+        lambda stores, all_: _retract(stores, all_, PUSHED_USER, notification_id=_NOTIFICATION),
+        "live",
+        "_id_",
+        docs=lambda all_: 3 * all_.per_user // 10 + 3,
+        keys=lambda all_: 6 * all_.per_user // 10 + 6,
+    ),
+    _case(
         "retract: with deliveries",
         "messages.retract",
         lambda stores, all_: _retract(stores, all_, "user-7", cancel=True, tracking_ids=(all_.id(all_.newest(7)),)),
@@ -348,11 +367,55 @@ CASES = [
         "_id_",
         docs=2,
     ),
+    _case(
+        "report: one message",
+        "messages.report",
+        lambda stores, all_: stores.messages.report(
+            ReportLink(CLIENT, USER, all_.id(1), Channel.EMAIL), Report("id", DeliveryState.DELIVERED, ""), all_.time(0)
+        ),
+        "_id_",
+        docs=1,
+    ),
+    _case(
+        "files: which are needed",
+        "messages.find_needing_files",
+        lambda stores, all_: stores.messages.find_needing_files(
+            [(CLIENT, USER, all_.id(1 + i * all_.users)) for i in range(10)]
+        ),
+        "_id_",
+        docs=10,
+        keys=20,
+    ),
     _claim("claim", _nothing, docs=0),
     _claim("renew", lambda outbox, leased: outbox.renew(leased), docs=20),
     _claim("standing", lambda outbox, leased: outbox.standing(leased[0]), docs=1),
     _claim("record_interruption", _interrupt, docs=10),
-    _claim("finish", _finish, docs=10),
+    # Twice the one that browsers were pushed: it may have been taken back meanwhile.
+    _claim("finish", _finish, docs=20),
+    _case(
+        "schedule: read",
+        "schedules.get",
+        lambda stores, _: stores.schedules.get(CLIENT, WAITING[0]),
+        "tracking",
+        docs=1,
+    ),
+    _case(
+        "schedule: read by its worker",
+        "schedules.leased",
+        lambda stores, all_: stores.schedules.leased(CLIENT, USER, all_.id(all_.newest(1)), "token"),
+        "_id_",
+        docs=1,
+    ),
+    _case("schedule: change", "schedules.change", _change, "tracking", "_id_", docs=2),
+    _case("schedule: fire", "schedules.fire", _fire, "tracking", "_id_", docs=2),
+    _case(
+        "schedule: cancel",
+        "schedules.cancel",
+        lambda stores, all_: stores.schedules.cancel(CLIENT, WAITING[3], all_.time(0)),
+        "tracking",
+        "_id_",
+        docs=2,
+    ),
     _case(
         "expiry: a user's items",
         "expiry.sweep",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,10 @@ EARLY = _BEGIN.replace(year=8000)
 """When the messages of one user expire; those of the others do so later."""
 
 _EARLY_USER = "user-11"
+WAITING = tuple(f"waiting-{number}" for number in range(4))
+"""Messages that wait for their time."""
+PUSHED_USER = "user-12"
+"""Whose messages were pushed to their browsers, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,13 @@ async def fill(
         documents = [_document(template, number, users) for number in range(start, min(start + _BATCH, size))]
         await database.messages.insert_many(documents, ordered=False)
         on_progress(start + len(documents))
+    await database.messages.insert_many([encode(waiting_message(tracking_id)) for tracking_id in WAITING])
     return Collection(size, users)
+
+
+def waiting_message(tracking_id: str) -> Message:
+    """Makes a message that waits for its time."""
+    return replace(_message(), tracking_id=tracking_id, request_id=tracking_id, schedule_time=EARLY)
 
 
 def _document(template: dict[str, Any], number: int, users: int) -> dict[str, Any]:
@@ -83,6 +93,8 @@ def _document(template: dict[str, Any], number: int, users: int) -> dict[str, An
         "expire_time": EARLY if user_id == _EARLY_USER else _LATE,
         "inapp": template["inapp"] | {"date": time, "notification_id": notification_id},
     }
+    if user_id == PUSHED_USER:
+        document["deliveries"] = [*document["deliveries"], {"channel": "WEB_PUSH", "state": "SENT"}]
     match _state(number):
         case 1:
             document["inapp"] |= {"unread": False, "seen_time": time}

@@ -16,6 +16,7 @@ from services.kernel.mongo import open_client
 from services.kernel.mongod import LocalMongod
 from services.messages.expiry import Expiry
 from services.messages.log import MessageLog
+from services.messages.schedules import ScheduleStore
 from services.messages.store import MessageStore
 from tests.contract.indexes.cases import CASES, Case
 from tests.contract.indexes.collection import Collection, fill
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 STORES = {
     "messages": MessageStore,
+    "schedules": ScheduleStore,
     "expiry": Expiry,
     "log": MessageLog,
     "inbox": InboxStore,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,6 +20,7 @@ from carillon.v1 import (
     user_pb2,
     users_pb2,
 )
+from services.kernel.clock import utc_now
 from services.kernel.links import LinkTokens, ReportLink, UnsubscribeLink
 from services.kernel.vocabulary import Channel
 from tests.contract.services.requests import EMAIL, INAPP_WEB, OFF, definition, inapp, send_request
@@ -40,11 +42,13 @@ _FAR = Timestamp(seconds=4_000_000_000)
 
 @dataclass(frozen=True)
 class Side:
-    """One environment, its mark, and the tracking ids of its first user's messages."""
+    """One environment, its mark, the tracking ids of its first user's messages, and that of one which waits."""
 
     tenant: Tenant
     mark: str
     tracking_ids: Sequence[str]
+    waiting_id: str
+    """Of a message to the other user that waits for its time."""
 
 
 async def fill(tenant: Tenant, mark: str, *, messages: int) -> Side:
@@ -69,7 +73,9 @@ async def fill(tenant: Tenant, mark: str, *, messages: int) -> Side:
         environments_pb2.UpdateEnvironmentRequest(environment=environments_pb2.Environment(name=mark))
     )
     sent = await tenant.send(*(send(mark, f"r-{number}") for number in range(messages)))
-    return Side(tenant, mark, [answer.tracking_id for answer in sent])
+    later = send_request("n-2", user={"id": USER_IDS[1]}, schedule_time=utc_now() + timedelta(hours=1))
+    (waiting,) = await tenant.send(later)
+    return Side(tenant, mark, [answer.tracking_id for answer in sent], waiting.tracking_id)
 
 
 def user(mark: str, user_id: str = USER_ID) -> user_pb2.User:
@@ -215,6 +221,12 @@ CASES: dict[str, list[Case]] = {
         Case(lambda own, _: _unsubscribe(own, ""), shows=True),
         Case(lambda own, _: _unsubscribe(own, "p-1", resubscribe=True), shows=True),
     ],
+    "Sender/CancelSchedule": [
+        Case(
+            lambda _, other: sender_pb2.CancelScheduleRequest(tracking_id=other.waiting_id), refused="MESSAGE_NOT_FOUND"
+        ),
+        Case(lambda own, _: sender_pb2.CancelScheduleRequest(tracking_id=own.waiting_id)),
+    ],
     "Sender/Retract": [
         Case(_of(sender_pb2.RetractRequest, user_id=USER_ID, cancel_deliveries=True, **narrowed))
         for narrowed in (
@@ -235,6 +247,19 @@ CASES: dict[str, list[Case]] = {
         Case(lambda own, _: send(own.mark, "another request")),
         # Known under this id in both environments.
         Case(lambda own, _: send(own.mark)),
+    ],
+    "Sender/UpdateSchedule": [
+        Case(
+            lambda _, other: sender_pb2.UpdateScheduleRequest(
+                tracking_id=other.waiting_id, request=sender_pb2.SendRequest(group_id="x")
+            ),
+            refused="MESSAGE_NOT_FOUND",
+        ),
+        Case(
+            lambda own, _: sender_pb2.UpdateScheduleRequest(
+                tracking_id=own.waiting_id, request=sender_pb2.SendRequest(group_id="x")
+            )
+        ),
     ],
     "SubNotifications/DeleteSubNotification": [Case(_of(_S.DeleteSubNotificationRequest, **_PART))],
     "SubNotifications/GetSubNotification": [Case(_of(_S.GetSubNotificationRequest, **_PART), shows=True)],

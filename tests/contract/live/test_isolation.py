@@ -191,7 +191,7 @@ async def test_a_page_token_opens_nothing(own: Side, other: Side, name: str) -> 
 
 def request_fields(case: Case) -> set[str]:
     """Gives the names of a request's fields."""
-    nobody: Any = Side(SimpleNamespace(client_id=""), "", ["", "", ""])  # type: ignore[arg-type] # nothing is called
+    nobody: Any = Side(SimpleNamespace(client_id=""), "", ["", "", ""], "")  # type: ignore[arg-type] # nothing is called
     return {field.name for field in case.request(nobody, nobody).DESCRIPTOR.fields}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from carillon.v1 import environments_pb2
+from carillon.v1 import channel_pb2, environments_pb2
+from services.environments.vapid import new_vapid_keys
+from services.kernel.crypto import MasterKeyError
 from tests.contract.services.refusals import assert_violates, refusal
 from tests.contract.services.requests import EMAIL, INAPP_WEB, SMS, USER, outcomes, send_request
 from tests.contract.services.test_users import get, identify
@@ -101,6 +104,40 @@ async def test_a_user_gets_the_looks_only(tenant: Tenant) -> None:
     assert await read(user) == Environment(name="Bikini Bottom", logo_url="https://example.com/logo.png")
     request = environments_pb2.UpdateEnvironmentRequest(environment=Environment(name="x"))
     assert (await refusal(user.environments.UpdateEnvironment(request))).reason == "BACKEND_ONLY"
+
+
+async def test_browsers_get_the_key_to_subscribe_with(world: World, tenant: Tenant) -> None:
+    """Users and backends get the public key and never the private one; while WEB_PUSH is switched off there is none."""
+    keys = new_vapid_keys("mailto:ops@example.com")
+    assert (await read(tenant.user(USER))).vapid_public_key == ""
+    assert await world.stores.environments.change(tenant.client_id, lambda stored: replace(stored, vapid=keys))
+
+    for caller in (tenant.backend, tenant.user(USER)):
+        environment = await read(caller)
+        assert environment.vapid_public_key == keys.public_key
+        assert keys.private_key not in str(environment)
+
+    switched_off = await update(tenant, disabled_channels=[channel_pb2.CHANNEL_WEB_PUSH])
+    assert switched_off.vapid_public_key == (await read(tenant.user(USER))).vapid_public_key == ""
+    # What else is written leaves the keys alone.
+    switched_on = await update(tenant, ["disabled_channels", "name"], name="New")
+    assert switched_on.vapid_public_key == (await read(tenant.user(USER))).vapid_public_key == keys.public_key
+    assert keys in [one.vapid for one in await world.stores.environments.get_many([tenant.client_id])]
+
+
+async def test_a_private_key_opens_in_its_own_place_only(world: World, tenant: Tenant) -> None:
+    """It is stored sealed, and what is copied into another environment does not open there."""
+    keys = new_vapid_keys("mailto:ops@example.com")
+    environments, other = world.stores.environments, await world.tenant()
+    assert await environments.change(tenant.client_id, lambda stored: replace(stored, vapid=keys))
+    document = await world.database.environments.find_one({"_id": tenant.client_id})
+    assert keys.private_key not in str(document)
+
+    copy = {"$set": {"vapid": document["vapid"]}}
+    await world.database.environments.update_one({"_id": other.client_id}, copy)
+    with pytest.raises(MasterKeyError):
+        await environments.get_many([other.client_id])
+    await world.database.environments.delete_one({"_id": other.client_id})
 
 
 async def test_settings_hold_from_the_answer_on(tenant: Tenant) -> None:

@@ -237,7 +237,7 @@ async def test_a_deletion_during_the_second_pass_has_its_own(world: World, tenan
     assert (await world.database.erasures.find_one({"_id": key}))["due_time"] == later
 
 
-async def test_the_work_goes_on_after_a_failure() -> None:
+async def test_the_work_goes_on_after_a_failure(world: World) -> None:
     """A database that does not answer delays the second pass and does not end it."""
     tries = 0
 
@@ -256,5 +256,5 @@ async def test_the_work_goes_on_after_a_failure() -> None:
 
     database: Any = Failing()
     with pytest.raises(asyncio.CancelledError):
-        await Erasures(database, Revocations(database)).run(utc_now, sleep=count)
+        await Erasures(database, Revocations(database), world.stores.files).run(utc_now, sleep=count)
     assert tries == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +12,21 @@ import pytest
 from bson import Timestamp
 from structlog.testing import capture_logs
 
-from carillon.v1 import inbox_pb2
+from carillon.v1 import inbox_pb2, messages_pb2
 from services.kernel.clock import new_id, utc_now
-from services.kernel.errors import Unavailable
+from services.kernel.errors import NotFound, Unavailable
 from services.messages.expiry import Expiry
 from services.messages.store import taking_back
 from tests.contract.services.refusals import refusal
 from tests.contract.services.requests import USER, definition, inapp, send_request
 from tests.contract.services.test_log import get, mark, page
 from tests.contract.services.test_retract import left, retract, unread
+from tests.contract.services.world import Tenant, run_world
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tests.contract.services.world import Tenant, World
+    from tests.contract.services.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,10 +36,12 @@ LATER = utc_now() + timedelta(days=1)
 _MOMENT = timedelta(milliseconds=1)
 
 
-async def expire(world: World, tenant: Tenant, *tracking_ids: str, at: datetime = LATER) -> None:
+async def expire(
+    world: World, tenant: Tenant, *tracking_ids: str, at: datetime = LATER, field: str = "expire_time"
+) -> None:
     """Moves the end of messages."""
     query = {"_id.e": tenant.client_id, "_id.m": {"$in": tracking_ids}}
-    await world.database.messages.update_many(query, {"$set": {"expire_time": at}})
+    await world.database.messages.update_many(query, {"$set": {field: at}})
 
 
 async def stored(world: World, tenant: Tenant, tracking_id: str) -> dict[str, Any]:
@@ -160,7 +163,7 @@ async def test_what_changes_during_a_sweep_is_left_alone(world: World, tenant: T
         await session.start_transaction(),
         asyncio.timeout(15),
     ):
-        retraction = taking_back(utc_now()) | {"$max": {"expire_time": much_later}}
+        retraction = taking_back(utc_now()) | {"$max": {"delete_time": much_later}}
         await messages.update_one({"_id": key | {"m": retracted}}, retraction, session=session)
         extension = {"$set": {"expire_time": much_later}}
         await messages.update_one({"_id": key | {"m": extended}}, extension, session=session)
@@ -173,11 +176,12 @@ async def test_what_changes_during_a_sweep_is_left_alone(world: World, tenant: T
     assert (await stored(world, tenant, retracted))["inapp"]["retract_time"] < LATER
 
 
-async def test_the_log_ends_with_the_message(world: World, tenant: Tenant) -> None:
-    """A message that has expired is neither found nor listed, one that was retracted is; pages stay full."""
+async def test_the_log_ends_where_the_message_is_deleted(world: World, tenant: Tenant) -> None:
+    """A message about to be deleted is neither found nor listed, one retracted or expired is; pages stay full."""
     ids = [answer.tracking_id for answer in await tenant.send(*(send_request() for _ in range(5)))]
     await retract(tenant, tracking_ids=ids[:1])
-    await expire(world, tenant, *ids[3:], at=utc_now())
+    await expire(world, tenant, ids[1], at=utc_now())
+    await expire(world, tenant, *ids[3:], at=utc_now(), field="delete_time")
 
     refused = await refusal(get(tenant, ids[4]))
     assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "MESSAGE_NOT_FOUND")
@@ -199,23 +203,79 @@ async def test_a_repetition_brings_nothing_back(world: World, tenant: Tenant) ->
     assert await left(tenant) == set()
 
 
+async def test_a_message_has_an_end_of_its_own(world: World, tenant: Tenant) -> None:
+    """Its item leaves at the time that the send names; the log has it for 24 hours, and no longer."""
+    end = utc_now() + timedelta(minutes=5)
+    (sent,) = await tenant.send(send_request(expire_time=end))
+    (item,) = await tenant.items(USER)
+    message = await get(tenant, sent.tracking_id)
+    assert item.expire_time == message.expire_time
+    assert item.expire_time.ToDatetime(UTC) == end
+
+    assert await world.stores.expiry.sweep(end) == 1
+
+    assert await left(tenant) == set()
+    log, a_day_later = world.stores.log, message.create_time.ToDatetime(UTC) + timedelta(days=1)
+    assert (await log.get(tenant.client_id, sent.tracking_id, a_day_later - _MOMENT)).expire_time == end
+    with pytest.raises(NotFound):
+        await log.get(tenant.client_id, sent.tracking_id, a_day_later)
+
+
+async def test_what_is_retracted_keeps_its_end(world: World, tenant: Tenant) -> None:
+    """A retraction changes when the message is deleted, for browsers that were away, and not when it is over."""
+    end = utc_now() + timedelta(minutes=5)
+    sent = await tenant.send(*(send_request(expire_time=end) for _ in range(2)))
+    await retract(tenant, tracking_ids=[sent[0].tracking_id])
+    await tenant.backend.messages.DeleteMessage(messages_pb2.DeleteMessageRequest(tracking_id=sent[1].tracking_id))
+
+    for one in sent:
+        document = await stored(world, tenant, one.tracking_id)
+        assert document["expire_time"] == end
+        assert document["delete_time"] > utc_now() + timedelta(days=30)
+
+
+async def test_a_repetition_after_the_end_has_its_first_answer(mongodb_uri: str, tenant: Tenant) -> None:
+    """A send whose end has come meanwhile would be refused now; its repetition is not."""
+    request = send_request(request_id="r", expire_time=utc_now() + timedelta(minutes=5))
+    (sent,) = await tenant.send(request)
+
+    async with run_world(mongodb_uri, now=lambda: utc_now() + timedelta(hours=1)) as later:
+        (again,) = await Tenant(later, tenant.client_id, tenant.secret).send(request)
+
+    assert (again.replayed, again.tracking_id) == (True, sent.tracking_id)
+
+
+async def test_what_waits_and_is_over_is_swept_without_a_word(world: World, tenant: Tenant) -> None:
+    """An item that nobody has fired before its end is taken back like any other, and never counted."""
+    at, end = LATER - timedelta(hours=2), LATER - timedelta(hours=1)
+    (waiting,) = await tenant.send(send_request(schedule_time=at, expire_time=end))
+    (shown,) = await tenant.send(send_request())
+
+    assert await world.stores.expiry.sweep(end) == 1
+
+    assert (await stored(world, tenant, waiting.tracking_id))["inapp"].keys() == {"unread", "retract_time"}
+    assert await left(tenant) == {shown.item_id}
+    assert await unread(tenant) == 1
+
+
 async def test_mongodb_deletes_ten_minutes_later(world: World) -> None:
-    """Messages are deleted 600 s after they expire, so that nothing goes before it was swept."""
-    assert (await world.database.messages.index_information())["ttl"]["expireAfterSeconds"] == 600
+    """Messages are deleted 600 s after their time for it, so that nothing goes before it was swept."""
+    index = (await world.database.messages.index_information())["deletion"]
+    assert (index["key"], index["expireAfterSeconds"]) == ([("delete_time", 1)], 600)
 
 
-async def test_a_database_from_before_the_grace_is_changed(world: World) -> None:
-    """An index that deletes at once is given the grace, whatever else is in the database; twice is as good as once."""
+async def test_a_database_from_before_deletion_times_is_changed(world: World) -> None:
+    """What has no time of its deletion gets its end as such, and the former index goes; twice is as good as once."""
     database = world.database.client.get_database(f"before-{new_id()}")
-    await database.messages.create_index("expire_time", name="ttl", expireAfterSeconds=0)
+    await database.messages.create_index("expire_time", name="ttl", expireAfterSeconds=600)
     await database.messages.insert_one({"expire_time": LATER})
+    await database.messages.insert_one({"expire_time": utc_now(), "delete_time": LATER})
     try:
         for _ in range(2):
-            await Expiry(database).ensure_indexes()
+            await asyncio.gather(*(Expiry(database).ensure_indexes() for _ in range(3)))
 
-        indexes = await database.messages.index_information()
-        assert indexes["ttl"]["expireAfterSeconds"] == 600
-        assert indexes.keys() == {"_id_", "ttl", "expiry"}
+        assert (await database.messages.index_information()).keys() == {"_id_", "deletion", "expiry"}
+        assert await database.messages.distinct("delete_time") == [LATER]
     finally:
         await world.database.client.drop_database(database)
 

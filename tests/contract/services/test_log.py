@@ -444,9 +444,10 @@ async def test_a_deleted_message_leaves_no_trace(world: World, tenant: Tenant) -
 
     left = await world.database.messages.find_one({"_id": document_id})
     assert left["changed"] > before["changed"] > Timestamp(0, 0)
-    assert left["expire_time"] == before["expire_time"]
+    assert [left[name] == before[name] for name in ("expire_time", "delete_time")] == [True, True]
     assert left["inapp"].keys() == {"retract_time", "unread"}
-    assert left.keys() == {"_id", "request_id", "request_hash", "deleted", "changed", "expire_time", "inapp"}
+    ends = {"expire_time", "delete_time"}
+    assert left.keys() == {"_id", "request_id", "request_hash", "deleted", "changed", "inapp"} | ends
 
 
 async def test_deletion_of_what_has_no_item_is_nothing_to_see(world: World, tenant: Tenant) -> None:
@@ -456,19 +457,19 @@ async def test_deletion_of_what_has_no_item_is_nothing_to_see(world: World, tena
     await delete(tenant, sent.tracking_id)
 
     left = await world.database.messages.find_one({"_id.e": tenant.client_id})
-    assert left.keys() == {"_id", "deleted", "expire_time"}
+    assert left.keys() == {"_id", "deleted", "expire_time", "delete_time"}
 
 
 async def test_a_deleted_message_tells_browsers_for_a_month(world: World, tenant: Tenant) -> None:
     """What is left of a message that ends soon stays long enough for a browser that was away for 30 days."""
     (sent,) = await tenant.send(send_request())
-    soon = {"$set": {"expire_time": datetime.now(UTC) + timedelta(hours=1)}}
+    soon = {"$set": {"delete_time": datetime.now(UTC) + timedelta(hours=1)}}
     await world.database.messages.update_one({"_id.m": sent.tracking_id}, soon)
 
     await delete(tenant, sent.tracking_id)
 
     left = await world.database.messages.find_one({"_id.m": sent.tracking_id})
-    assert left["expire_time"] > datetime.now(UTC) + timedelta(days=30)
+    assert left["delete_time"] > datetime.now(UTC) + timedelta(days=30)
 
 
 async def test_a_mark_at_the_same_time_leaves_no_trace(world: World, tenant: Tenant) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.kernel.auth import basic_authorization
 from tests.contract.services.methods import BUILT, METHODS, Method
@@ -19,12 +18,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOT_BUILT = {
-    "options.email.attachments": send_request(options={"email": {"attachments": [{"filename": "a.txt"}]}}),
-    "schedule_time": send_request(schedule_time=Timestamp(seconds=1)),
-    "schedule_local_time": send_request(schedule_local_time="09:00"),
     "content": send_request(content={"sms": {"text": "x"}}),
     "increment_id": send_request(increment_id="i"),
-    "expire_time": send_request(expire_time=Timestamp(seconds=1)),
     "wait": send_request(wait={"seconds": 1}),
     "validate_only": send_request(validate_only=True),
 }

@@ -15,6 +15,7 @@ from pymongo.read_concern import ReadConcern
 
 from services.kernel.clock import new_id
 from services.kernel.mongo import open_client
+from services.messages.files import FileStore
 from services.messages.inserts import Inserted, Outcome, insert_all
 from services.messages.store import MessageStore
 from tests.failpoints import failing_inserts, holding_inserts
@@ -124,6 +125,6 @@ async def open_box(uri: str, **options: Any) -> AsyncIterator[Box]:
         open_client(uri, app_name="aside") as aside,
     ):
         database = client[f"box_{app_name}"]
-        async with MessageStore(database) as store:
+        async with MessageStore(database, FileStore(database)) as store:
             await store.ensure_indexes()
             yield Box(store, database.messages, aside, sent, app_name)

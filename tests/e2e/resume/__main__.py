@@ -29,8 +29,8 @@ def main() -> None:
         lasted_s = time.monotonic() - started
         events = accounts.events.total()
         happened, snapshots = accounts.happened, accounts.snapshots.total()
-        kills = f"{happened['gateway kills']} gateway and {happened['mongod kills']} mongod kills"
-        line = f"{lasted_s:6.0f} s {events:9,} events, {accounts.full:,} full, {snapshots:,} snapshots, {kills}"
+        kills = ", ".join(f"{happened[f'{part} kills']} {part}" for part in ("gateway", "mongod", "worker"))
+        line = f"{lasted_s:6.0f} s {events:9,} events, {accounts.full:,} full, {snapshots:,} snapshots, kills: {kills}"
         print(line, flush=True)  # noqa: T201 - as above
 
     async def run() -> None:

@@ -92,6 +92,10 @@ class Ledger:
         doing.count, doing.ended = count, time.time()
         self._accounts.events[kind] += count
 
+    def happened(self, what: str) -> None:
+        """Counts what is no change of an item."""
+        self._accounts.happened[what] += 1
+
     def position(self, cursor: str) -> int:
         """Gives the place of a cursor on the cluster's clock; raises BrokenPromiseError where it is none."""
         if (read := SIGNER.verify(cursor, **self._place)) is None:

@@ -182,6 +182,7 @@ class Client(ABC):
         if position <= self._position:
             raise BrokenPromiseError(f"{frame} is not later than {self._position:016x}, so it was told before")
         self._position = position
+        self.user.promises.check_told(self.model.told)
         self._accounts.rung += len(self.model.shown_as_new) - rung
         self._news.set()
 

@@ -26,6 +26,7 @@ IN_FLIGHT = 64
 _RESTLESS = 12
 _ROUND_S = 6.0
 _LONGEST_AWAY_S = 4.0
+_LONGEST_AHEAD_S = 4.0
 _RECENT = 100
 _MARKS = tuple(mark.value for mark in Mark)
 
@@ -51,6 +52,9 @@ class Driver:
         self._actions: dict[Callable[[User], Awaitable[None]], float] = {
             self._send: 60,
             self._send_many: 1,
+            self._schedule: 15,
+            self._update_schedule: 4,
+            self._cancel_schedule: 4,
             self._mark: 12,
             self._mark_all: 1,
             self._reply: 3,
@@ -86,7 +90,7 @@ class Driver:
             self._is_unrest = False
 
     async def _kill(self) -> None:
-        """Kills the gateway, MongoDB, both or neither, somewhere in the round."""
+        """Kills the gateway, MongoDB and the worker, some of them or none, somewhere in the round."""
         await asyncio.sleep(self._choice.uniform(0, _ROUND_S / 3))
         if self._choice.random() < 0.7:
             await self._rig.kill_gateway()
@@ -95,6 +99,10 @@ class Driver:
         if self._choice.random() < 0.6:
             await self._rig.kill_mongod()
             self._accounts.happened["mongod kills"] += 1
+        await asyncio.sleep(self._choice.uniform(0, _ROUND_S / 3))
+        if self._choice.random() < 0.5:
+            await self._rig.kill_worker()
+            self._accounts.happened["worker kills"] += 1
         await asyncio.sleep(_ROUND_S / 3)
 
     async def _act(self) -> None:
@@ -127,6 +135,18 @@ class Driver:
     async def _send_many(self, user: User) -> None:
         count = self._choice.randint(2, 40)
         await asyncio.gather(*(user.send(late=number % 2 == 1) for number in range(count)))
+
+    async def _schedule(self, user: User) -> None:
+        await user.schedule(self._choice.uniform(0, _LONGEST_AHEAD_S), late=self._choice.random() < 0.5)
+
+    async def _update_schedule(self, user: User) -> None:
+        if tracking_id := user.promises.choose(self._choice.randrange(1000)):
+            ahead_s = self._choice.uniform(0, _LONGEST_AHEAD_S)
+            await user.update_schedule(tracking_id, ahead_s, late=self._choice.random() < 0.5)
+
+    async def _cancel_schedule(self, user: User) -> None:
+        if tracking_id := user.promises.choose(self._choice.randrange(1000)):
+            await user.cancel_schedule(tracking_id, late=self._choice.random() < 0.5)
 
     async def _mark(self, user: User) -> None:
         if ids := self._ids(user, self._choice.choice((1, 1, 1, 10))):

@@ -130,6 +130,24 @@ class ResumeMachine(RuleBasedStateMachine):
         """Sends one message, now and then one that has no item."""
         self._start(self._user(user).send(late=late, inapp=inapp > 0, notification_id=notification))
 
+    @rule(user=NUMBERS, ahead_s=st.floats(0, 3), late=st.booleans(), count=st.integers(1, 5))
+    def schedule(self, user: int, ahead_s: float, late: bool, count: int) -> None:
+        """Sends some messages for a little later."""
+        for _ in range(count):
+            self._start(self._user(user).schedule(ahead_s, late=late))
+
+    @rule(user=NUMBERS, number=NUMBERS, ahead_s=st.floats(0, 3), late=st.booleans())
+    def update_schedule(self, user: int, number: int, ahead_s: float, late: bool) -> None:
+        """Changes a message that may wait."""
+        if tracking_id := self._user(user).promises.choose(number):
+            self._start(self._user(user).update_schedule(tracking_id, ahead_s, late=late))
+
+    @rule(user=NUMBERS, number=NUMBERS, late=st.booleans())
+    def cancel_schedule(self, user: int, number: int, late: bool) -> None:
+        """Cancels a message that may wait."""
+        if tracking_id := self._user(user).promises.choose(number):
+            self._start(self._user(user).cancel_schedule(tracking_id, late=late))
+
     @rule(user=NUMBERS, count=st.integers(2, _MOST), late=st.booleans())
     def send_many(self, user: int, count: int, late: bool) -> None:
         """Sends many at once, half of them or all through the services whose clock is late."""
@@ -282,6 +300,14 @@ class ResumeMachine(RuleBasedStateMachine):
         self._send_to_all(count)
         self._run(self._rig.kill_gateway())
         self._accounts.happened["gateway kills"] += 1
+
+    @rule(count=st.integers(0, 5), ahead_s=st.floats(0, 1))
+    def kill_worker(self, count: int, ahead_s: float) -> None:
+        """Kills the worker while messages fire, and starts another."""
+        for number in range(count):
+            self._start(self._user(number).schedule(ahead_s, late=number % 2 == 1))
+        self._run(self._rig.kill_worker())
+        self._accounts.happened["worker kills"] += 1
 
     @rule(count=st.integers(0, _MOST))
     def kill_mongod(self, count: int) -> None:

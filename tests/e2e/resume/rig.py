@@ -1,4 +1,4 @@
-"""A running Carillon that can be killed in parts: a mongod, a gateway process, and two services whose clocks differ."""
+"""A running Carillon that can be killed in parts: mongod, a gateway, a worker, and two services whose clocks differ."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class Rig:
         self._http_port = free_port()
         self._mongod = mongod
         self._gateway: Child | None = None
+        self._worker: Child | None = None
         self._running = AsyncExitStack()
+        self._working = AsyncExitStack()
         # A kill of one while the other starts would make that wait, and nothing is gained by it.
         self._turn = asyncio.Lock()
 
@@ -66,6 +68,14 @@ class Rig:
             await self._running.aclose()
             await self._start_gateway()
 
+    async def kill_worker(self) -> None:
+        """Kills the worker and starts another."""
+        async with self._turn:
+            assert self._worker is not None
+            await self._worker.kill()
+            await self._working.aclose()
+            await self._start_worker()
+
     async def kill_mongod(self) -> None:
         """Kills MongoDB and starts it again where it was."""
         async with self._turn:
@@ -74,29 +84,41 @@ class Rig:
 
     async def __aenter__(self) -> Rig:
         await self._start_gateway()
+        await self._start_worker()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._working.aclose()
         await self._running.aclose()
 
     async def _start_gateway(self) -> None:
         self._gateway = await self._running.enter_async_context(
             start(
                 "gateway",
-                mongodb_uri=self._mongod.uri.replace("/?", "/carillon?"),
-                master_key=base64.b64encode(MASTER_KEY).decode(),
+                **self._storage,
                 services_url=f"grpc://{self.right.address}",
                 ws_port=self.ws_port,
                 http_port=self._http_port,
-                log_level="error",
             )
         )
         await wait_until(lambda: is_healthy(f"http://127.0.0.1:{self.ws_port}/healthz"))
 
+    async def _start_worker(self) -> None:
+        self._worker = await self._working.enter_async_context(start("worker", **self._storage))
+        await self._worker.says("looks for what is due")
+
+    @property
+    def _storage(self) -> dict[str, str]:
+        return {
+            "mongodb_uri": self._mongod.uri.replace("/?", "/carillon?"),
+            "master_key": base64.b64encode(MASTER_KEY).decode(),
+            "log_level": "error",
+        }
+
 
 @asynccontextmanager
 async def run_rig(data_dir: Path) -> AsyncIterator[Rig]:
-    """Runs all of it in this loop, but for the gateway and mongod, until the block ends."""
+    """Runs all of it in this loop, but for mongod, the gateway and the worker, until the block ends."""
 
     def late_now() -> datetime:
         return utc_now() - LATE

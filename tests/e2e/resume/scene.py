@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 120.0
 """How long what is under way may take to end, and clients to come back and be told of it, on a slow machine."""
 
+# So long what is scheduled may take to fire, at a quiet point, and after the last: a lease of 60 s may have to end.
+_FIRING_S, _FIRING_AFTER_DEATH_S = 6.0, 90.0
+
 # A small one cuts most snapshots, a large one hardly any.
 _LIMITS = (500, 50, 5)
 
@@ -70,11 +73,11 @@ class Scene:
         for client in self.clients:
             client.check()
 
-    async def check_quiet(self) -> None:
+    async def check_quiet(self, *, firing_s: float = _FIRING_S) -> None:
         """Lets everything end, and asserts that every client that is not away holds what the database has."""
         async with asyncio.timeout(PATIENCE_S):
             await self.settle()
-            await asyncio.gather(*map(self._check_user, self.users))
+            await asyncio.gather(*(self._check_user(user, firing_s) for user in self.users))
         self._accounts.happened["quiet points"] += 1
 
     async def check_all(self) -> None:
@@ -82,7 +85,7 @@ class Scene:
         for client in self.clients:
             if client.is_away:
                 client.come()
-        await self.check_quiet()
+        await self.check_quiet(firing_s=_FIRING_AFTER_DEATH_S)
 
     async def close(self) -> None:
         """Ends what is left."""
@@ -90,16 +93,21 @@ class Scene:
             work.cancel()
         await asyncio.gather(*self._under_way, *(client.leave() for client in self.clients), return_exceptions=True)
 
-    async def _check_user(self, user: User) -> None:
+    async def _check_user(self, user: User, firing_s: float) -> None:
+        await user.end_schedules(firing_s)
         clients = [client for client in self.clients if client.user is user and not client.is_away]
         # The last event of all: who was told of it was told of everything.
         last = await user.send()
         await asyncio.gather(*(client.until_told(last) for client in clients))
         truth = await user.truth()
+        if broken := user.promises.check(truth.items):
+            raise BrokenPromiseError(f"{user.id} at a quiet point: " + "\n".join(broken[:10]))
         for client in clients:
             if client.is_away:
                 continue
             found = client.model.differences(truth)
+            if told := client.model.told & user.promises.never:
+                found.append(f"told of what was cancelled: {sorted(told)}")
             if len(client.model.shown_as_new) > len(set(client.model.shown_as_new)):
                 found.append(f"shown as new twice: {client.model.shown_as_new}")
             if found:

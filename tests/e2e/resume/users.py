@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from carillon.v1 import inbox_pb2, messages_pb2, sender_pb2, users_pb2
+from carillon.v1 import delivery_pb2, inbox_pb2, messages_pb2, sender_pb2, users_pb2
 from gateway.items import item_from_proto
-from services.kernel.clock import new_id
+from services.kernel.clock import new_id, utc_now
 from tests.contract.services.requests import EMAIL, send_request
 from tests.contract.services.world import reason
 from tests.e2e.resume.accounts import Ledger
 from tests.e2e.resume.model import Truth
+from tests.e2e.resume.promises import Promises
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -28,6 +30,7 @@ NOTIFICATIONS = ("order_tracking", "hello_world")
 _CALL_S = 60
 _LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 _PAUSE_S = 0.1
+_TOO_LATE = ("ALREADY_FIRED", "NOT_SCHEDULED", "MESSAGE_NOT_FOUND", "MESSAGE_DELETED")
 
 
 class Gate:
@@ -85,7 +88,9 @@ class User:
         """A deletion passes it alone: until it is answered nobody can say what belongs to whom."""
 
         self.sent: list[str] = []
-        """The items that were sent and may still be there, the latest last."""
+        """The items that were sent and may still be there, or appear, the latest last."""
+
+        self.promises = Promises(self.ledger)
 
     async def send(self, *, late: bool = False, inapp: bool = True, notification_id: str = NOTIFICATIONS[0]) -> str:
         """Sends, and gives the id of the message."""
@@ -117,6 +122,7 @@ class User:
             answer = await answered(lambda: self.right.backend.sender.Retract(request, timeout=_CALL_S))
             self.ledger.end(doing, "retracted", answer.retracted_count)
             gone = set(request.tracking_ids)
+            self.promises.release(gone)
             self.sent = [item_id for item_id in self.sent if gone and item_id not in gone]
 
     async def delete_message(self, tracking_id: str) -> None:
@@ -131,6 +137,74 @@ class User:
                     raise
                 count = 0
             self.ledger.end(doing, "deleted", count)
+            self.promises.release({tracking_id})
+
+    async def schedule(self, ahead_s: float, *, late: bool = False) -> None:
+        """Sends for a little later; then the worker sends it, and not before."""
+        at, name = utc_now() + timedelta(milliseconds=round(ahead_s * 1000)), new_id()
+        request = send_request(user={"id": self.id}, request_id=new_id(), secondary_id=name)
+        request.schedule_time.FromDatetime(at)
+        backend = (self.late if late else self.right).backend
+        async with self.gate.passing():
+            answer = await answered(lambda: backend.sender.Send(request, timeout=_CALL_S))
+            self.promises.make(answer.tracking_id, at, name)
+            self.sent.append(answer.tracking_id)
+
+    async def update_schedule(self, tracking_id: str, ahead_s: float, *, late: bool = False) -> None:
+        """Gives a message that may wait another time and another name."""
+        at, name = utc_now() + timedelta(milliseconds=round(ahead_s * 1000)), new_id()
+        new = sender_pb2.SendRequest(secondary_id=name)
+        new.schedule_time.FromDatetime(at)
+        request = sender_pb2.UpdateScheduleRequest(tracking_id=tracking_id, request=new)
+        backend = (self.late if late else self.right).backend
+        async with self.gate.passing(), self.promises.changing(tracking_id) as promise:
+            if promise is None:
+                return
+            promise.widen(at, name)
+            if await self._is_done(lambda: backend.sender.UpdateSchedule(request, timeout=_CALL_S)):
+                promise.narrow(at, name)
+                self.ledger.happened("schedules updated")
+
+    async def cancel_schedule(self, tracking_id: str, *, late: bool = False) -> None:
+        """Cancels a message that may wait."""
+        request = sender_pb2.CancelScheduleRequest(tracking_id=tracking_id)
+        backend = (self.late if late else self.right).backend
+        async with self.gate.passing(), self.promises.changing(tracking_id) as promise:
+            if promise is None:
+                return
+            if await self._is_done(lambda: backend.sender.CancelSchedule(request, timeout=_CALL_S)):
+                self.promises.cancelled(tracking_id)
+                self.ledger.happened("schedules cancelled")
+
+    async def end_schedules(self, patience_s: float) -> None:
+        """Waits until all that was scheduled has fired, and cancels what has not by then: a dead worker may hold it."""
+        until = asyncio.get_running_loop().time() + patience_s
+        while waiting := await self._waiting():
+            if asyncio.get_running_loop().time() > until:
+                await asyncio.gather(*map(self.cancel_schedule, waiting))
+                return
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _waiting(self) -> list[str]:
+        """Gives those of the promised messages that wait."""
+        if not self.promises.open:
+            return []
+        selected = messages_pb2.MessageFilter(
+            tracking_ids=list(self.promises.open), states=[delivery_pb2.DELIVERY_STATE_SCHEDULED]
+        )
+        request = messages_pb2.ListMessagesRequest(filter=selected, page_size=1000)
+        answer = await answered(lambda: self.right.backend.messages.ListMessages(request, timeout=_CALL_S))
+        return [message.tracking_id for message in answer.messages]
+
+    async def _is_done(self, call: Callable[[], Awaitable[Any]]) -> bool:
+        """Makes a call about a message that waits; tells whether it did."""
+        try:
+            await answered(call)
+        except grpc.aio.AioRpcError as error:
+            if reason(error) not in _TOO_LATE:
+                raise
+            return False
+        return True
 
     async def delete(self) -> None:
         """Deletes the user.
@@ -143,6 +217,7 @@ class User:
             await answered(lambda: self.late.backend.users.DeleteUser(request, timeout=_CALL_S))
             self.ledger.deletions += 1
             self.sent.clear()
+            self.promises.forget()
 
     async def truth(self) -> Truth:
         """Reads what the database has; nothing may be on its way."""

@@ -51,9 +51,12 @@ def test_an_insert_that_is_not_shown_yet_tells_nothing() -> None:
 
 
 def test_an_item_that_appears_late_creates() -> None:
-    """An update that sets the item whole is told as an item that appeared."""
-    event = _event(_update({"inapp": INAPP}))
+    """An update that sets the item whole is told as an item that appeared, as it is read: its end is beside it."""
+    change = _update({"inapp": INAPP})
+    read = {"_id": change["documentKey"]["_id"], "changed": Timestamp(8, 1), "inapp": INAPP}
+    event = _event(change, read)
 
+    assert needs_item(change)
     assert (body_of(event)["type"], body_of(event)["item"]["id"], body_of(event)["unread_change"]) == (
         "created",
         "m1",

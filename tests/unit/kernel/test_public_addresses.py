@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver
 
 from services.kernel.public_addresses import PrivateAddressError, PublicResolver, is_public, open_connector
+from tests.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-
-    from aiohttp.abc import ResolveResult
+    from collections.abc import AsyncIterator
 
 PUBLIC = [
     "8.8.8.8",
@@ -61,27 +58,6 @@ NOT_PUBLIC = [
     "fec0::1",
     "ff02::1",
 ]
-
-
-class Names(AbstractResolver):
-    """Resolves the names that a test knows, on one port."""
-
-    def __init__(self, addresses: Mapping[str, Sequence[str]]) -> None:
-        self._addresses = addresses
-        self.is_closed = False
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Gives what the test has said."""
-        return [
-            {"hostname": host, "host": one, "port": port, "family": family, "proto": 0, "flags": 0}
-            for one in self._addresses[host]
-        ]
-
-    async def close(self) -> None:
-        """Notes it."""
-        self.is_closed = True
 
 
 @pytest.fixture

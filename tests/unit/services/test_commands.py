@@ -17,6 +17,7 @@ from services.commands.send import delivery_table, merge_tags
 from services.commands.watch import View
 from services.environments.model import Environment, Secret
 from services.kernel.terminal import printable
+from services.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,7 @@ def test_the_list_of_environments_shows_live_secrets_by_id() -> None:
 
 
 def test_deliveries_are_shown_with_their_reason() -> None:
-    """Each channel is one line: its outcome, the reason, and what stands behind it, on that line."""
+    """Each channel is one line: its outcome, the reason, what stands behind it, and when it fires, on that line."""
     lines = shown(
         delivery_table(
             [
@@ -90,6 +91,11 @@ def test_deliveries_are_shown_with_their_reason() -> None:
                     detail="text: line 2\n[red]no",
                 ),
                 delivery_pb2.Delivery(channel=channel_pb2.CHANNEL_CALL, state=delivery_pb2.DELIVERY_STATE_PENDING),
+                delivery_pb2.Delivery(
+                    channel=channel_pb2.CHANNEL_EMAIL,
+                    state=delivery_pb2.DELIVERY_STATE_SCHEDULED,
+                    next_time=to_timestamp(NOW),
+                ),
             ]
         )
     )
@@ -97,6 +103,7 @@ def test_deliveries_are_shown_with_their_reason() -> None:
     assert [line.split(maxsplit=2) for line in lines[1:]] == [
         ["SMS", "SKIPPED", "RENDER_FAILED: text: line 2 [red]no"],
         ["CALL", "PENDING"],
+        ["EMAIL", "SCHEDULED", "2026-03-01 12:30 UTC"],
     ]
 
 

@@ -15,6 +15,7 @@ ENTRY = LogEntry(
     deliveries=(),
     create_time=NOW,
     expire_time=NOW,
+    schedule_time=None,
     sub_notification_id="",
     secondary_id="",
     request_id="",

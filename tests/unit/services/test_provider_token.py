@@ -106,4 +106,4 @@ def test_a_proxy_that_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(SettingsError) as raised:
         read_settings(WorkerSettings)
 
-    assert str(raised.value) == ("CARILLON_APNS__PROXY_URL: Value error, must be as http://user:password@proxy:3128")
+    assert str(raised.value) == ("CARILLON_APNS__PROXY_URL: must be as http://user:password@proxy:3128")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from carillon.v1 import delivery_pb2, sender_pb2, user_pb2
 from services.kernel.validation import Violations
 from services.kernel.vocabulary import Channel, Priority
 from services.messages.model import RetractionFilter
+from services.messages.options import Attachment, AttachmentState
 from services.preferences.model import Choices
 from services.sender.compose import compose
 from services.sender.convert import message_to_response, retraction_from_proto, send_from_proto
@@ -26,15 +28,7 @@ if TYPE_CHECKING:
     from services.messages.model import Message
     from services.notifications.model import Notification
 
-UNBUILT = (
-    "schedule_time",
-    "schedule_local_time",
-    "content",
-    "increment_id",
-    "expire_time",
-    "wait",
-    "validate_only",
-)
+UNBUILT = ("content", "increment_id", "wait", "validate_only")
 
 
 def request(**fields: Any) -> sender_pb2.SendRequest:
@@ -53,6 +47,11 @@ def with_merge_tags(**merge_tags: Any) -> sender_pb2.SendRequest:
     proto = request()
     proto.merge_tags.update(merge_tags)
     return proto
+
+
+def attached(*attachments: dict[str, Any], **fields: Any) -> sender_pb2.SendRequest:
+    """Makes a request with attachments."""
+    return request(options={"email": {"attachments": attachments}}, **fields)
 
 
 def composed(sent: Send, definition: Notification) -> Message:
@@ -138,16 +137,65 @@ def test_a_bad_address_is_a_warning() -> None:
         (
             request(
                 options={},
-                schedule_time=Timestamp(),
                 content={},
                 increment_id="i",
-                expire_time=Timestamp(),
                 wait=Duration(),
                 validate_only=True,
             ),
-            dict.fromkeys(set(UNBUILT) - {"schedule_local_time"}, "NOT_SUPPORTED_YET"),
+            dict.fromkeys(UNBUILT, "NOT_SUPPORTED_YET"),
         ),
-        (request(schedule_local_time=""), {"schedule_local_time": "NOT_SUPPORTED_YET"}),
+        *(
+            (request(schedule_local_time=text), {"schedule_local_time": "INVALID"})
+            for text in (
+                "",
+                "9:00",
+                "24:00",
+                "09:00:00",
+                "2026-02-29T09:00",
+                "2026-03-29 09:00",
+                "\u0660\u0669:00",
+                "T09:00",
+            )
+        ),
+        (request(schedule_local_time="1969-12-31T23:59"), {"schedule_local_time": "OUT_OF_RANGE"}),
+        (request(schedule_local_time="9999-01-01T00:00"), {"schedule_local_time": "OUT_OF_RANGE"}),
+        (
+            request(schedule_time=Timestamp(seconds=1 << 40), expire_time=Timestamp(nanos=-1)),
+            {"schedule_time": "OUT_OF_RANGE", "expire_time": "OUT_OF_RANGE"},
+        ),
+        (attached(*[{"filename": "a", "content": b""}] * 51), {"options.email.attachments": "TOO_MANY"}),
+        (
+            attached(*[{"filename": "a", "content": b"x" * 2_097_153}] * 2),
+            {"options.email.attachments": "TOO_LARGE"},
+        ),
+        (
+            attached(
+                {"content": b""},
+                {"filename": "a"},
+                {"filename": "ä" * 129, "url": "https://a.test/"},
+                {"filename": "a/b", "url": "ftp://a.test/"},
+                {"filename": "a\\b", "url": "https://a.test/" + "b" * 2048},
+                {"filename": "a\r\nb", "content": b"", "content_type": "pdf"},
+                {"filename": "a\u2028b", "content": b"", "content_type": "text/plain; charset=utf-8"},
+                {"filename": "a", "content": b"", "content_type": "a/" + "b" * 127},
+                {"filename": "a", "url": ""},
+            ),
+            {
+                "options.email.attachments[0].filename": "REQUIRED",
+                "options.email.attachments[1]": "REQUIRED",
+                "options.email.attachments[2].filename": "TOO_LONG",
+                "options.email.attachments[3].filename": "INVALID_CHARACTERS",
+                "options.email.attachments[3].url": "INVALID",
+                "options.email.attachments[4].filename": "INVALID_CHARACTERS",
+                "options.email.attachments[4].url": "TOO_LONG",
+                "options.email.attachments[5].filename": "INVALID_CHARACTERS",
+                "options.email.attachments[5].content_type": "INVALID",
+                "options.email.attachments[6].filename": "INVALID_CHARACTERS",
+                "options.email.attachments[6].content_type": "INVALID",
+                "options.email.attachments[7].content_type": "TOO_LONG",
+                "options.email.attachments[8].url": "INVALID",
+            },
+        ),
     ],
 )
 def test_a_wrong_send_is_refused_field_by_field(proto: sender_pb2.SendRequest, expected: dict[str, str]) -> None:
@@ -166,6 +214,45 @@ def test_limits_are_taken() -> None:
     proto.merge_tags.update({str(i): 0 for i in range(1000)})
 
     assert not read(proto)[1]
+
+
+def test_attachments_are_read() -> None:
+    """Their bytes are given by their places, and are part of the hash, but not of the request that is kept."""
+    proto = attached(
+        {"filename": "Rechnung März.pdf", "content": b"%PDF", "content_type": "application/vnd.a+b"},
+        {"filename": "b" * 256, "url": "HTTPS://a.test/?b=c"},
+        {"filename": "empty", "content": b""},
+        request_id="r-1",
+    )
+    whole = sender_pb2.SendRequest.FromString(proto.SerializeToString())
+    whole.ClearField("request_id")
+
+    made, violations = read(proto)
+
+    assert not violations
+    assert made.options.email.attachments == (
+        Attachment("Rechnung März.pdf", "application/vnd.a+b", size=4),
+        Attachment("b" * 256, "", "HTTPS://a.test/?b=c", AttachmentState.WAITING),
+        Attachment("empty", ""),
+    )
+    assert made.contents == {0: b"%PDF", 2: b""}
+    assert made.request_hash == sha256(whole.SerializeToString(deterministic=True)).digest()
+    kept = sender_pb2.SendRequest.FromString(made.request).options.email.attachments
+    assert [(one.WhichOneof("source"), one.content) for one in kept] == [
+        ("content", b""),
+        ("url", b""),
+        ("content", b""),
+    ]
+
+
+def test_four_mebibytes_of_attachments_are_taken() -> None:
+    """50 attachments with 4 MiB by content together are just within the limits."""
+    made, violations = read(
+        attached({"filename": "a", "content": b"x" * 4_194_304}, *[{"filename": "b", "content": b""}] * 49)
+    )
+
+    assert not violations
+    assert len(made.contents) == 50
 
 
 @settings(deadline=None)

@@ -31,7 +31,7 @@ class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     DELIVERY_STATE_UNSPECIFIED: _DeliveryState.ValueType  # 0
     """Is never sent by the server."""
     DELIVERY_STATE_SCHEDULED: _DeliveryState.ValueType  # 1
-    """The message waits for its time; nothing is planned yet."""
+    """The message waits for its time; it is planned and rendered then."""
     DELIVERY_STATE_PENDING: _DeliveryState.ValueType  # 2
     """Rendered and stored; the provider has not accepted it yet."""
     DELIVERY_STATE_COLLECTED: _DeliveryState.ValueType  # 3
@@ -53,7 +53,7 @@ class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
 DELIVERY_STATE_UNSPECIFIED: DeliveryState.ValueType  # 0
 """Is never sent by the server."""
 DELIVERY_STATE_SCHEDULED: DeliveryState.ValueType  # 1
-"""The message waits for its time; nothing is planned yet."""
+"""The message waits for its time; it is planned and rendered then."""
 DELIVERY_STATE_PENDING: DeliveryState.ValueType  # 2
 """Rendered and stored; the provider has not accepted it yet."""
 DELIVERY_STATE_COLLECTED: DeliveryState.ValueType  # 3
@@ -99,7 +99,7 @@ class _SkipReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkipReason
     SKIP_REASON_CHANNEL_DISABLED: _SkipReason.ValueType  # 10
     """The environment has this channel switched off."""
     SKIP_REASON_NOTIFICATION_DISABLED: _SkipReason.ValueType  # 11
-    """The definition is switched off."""
+    """The definition is switched off, or was deleted before the time of a scheduled message."""
     SKIP_REASON_THROTTLED: _SkipReason.ValueType  # 12
     """The user has had this notification too often within the definition's throttle."""
     SKIP_REASON_DEDUPLICATED: _SkipReason.ValueType  # 13
@@ -135,7 +135,7 @@ SKIP_REASON_PROVIDER_NOT_CONFIGURED: SkipReason.ValueType  # 9
 SKIP_REASON_CHANNEL_DISABLED: SkipReason.ValueType  # 10
 """The environment has this channel switched off."""
 SKIP_REASON_NOTIFICATION_DISABLED: SkipReason.ValueType  # 11
-"""The definition is switched off."""
+"""The definition is switched off, or was deleted before the time of a scheduled message."""
 SKIP_REASON_THROTTLED: SkipReason.ValueType  # 12
 """The user has had this notification too often within the definition's throttle."""
 SKIP_REASON_DEDUPLICATED: SkipReason.ValueType  # 13
@@ -257,7 +257,7 @@ class Delivery(_message.Message):
 
     @_builtins.property
     def next_time(self) -> _timestamp_pb2.Timestamp:
-        """When the next attempt is due. Absent when none is."""
+        """When the next attempt is due; of what is SCHEDULED, when it fires. Absent when nothing is due."""
 
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
@@ -304,13 +304,17 @@ class Attempt(_message.Message):
     PROVIDER_ID_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """The provider, for instance "smtp", "twilio", "apns", "fcm" or "web_push"."""
+    """The provider, for instance "smtp", "twilio", "apns", "fcm" or "web_push"; "attachment" where a file of a mail could
+    not be fetched.
+    """
     outcome: Global___AttemptOutcome.ValueType
     """How the call ended."""
     provider_id: _builtins.str
     """The provider's id for what it accepted. Empty where it gave none."""
     detail: _builtins.str
-    """The provider's own words, shortened to 1,024 bytes. Never holds credentials or tokens."""
+    """The provider's own words, shortened to 1,024 bytes. Never holds credentials or tokens. Begins with "closing" where
+    the call told a browser to close what it shows, as the item was taken back.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the call began."""

@@ -146,8 +146,8 @@ class Message(_message.Message):
     """The id of the call that made it, as in the server's log and the trailer carillon-call-id."""
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Delivery]:
-        """One entry for each channel of the definition and of force_channels, in the enum's order. Empty while it waits for
-        its time, when nothing is planned yet.
+        """One entry for each channel of the definition and of force_channels, in the enum's order. While it waits for its
+        time: what it would be if it were sent now, as it was accepted or last changed.
         """
 
     @_builtins.property

@@ -149,7 +149,7 @@ class EmailOptions(_message.Message):
 
     @_builtins.property
     def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attachment]:
-        """The attachments: at most 4 MiB together by content, and 10 MB with everything that is fetched."""
+        """The attachments: at most 50, with at most 4 MiB together by content. What is fetched beyond 10 MB in all is left out."""
 
     def __init__(
         self,
@@ -180,10 +180,10 @@ class Attachment(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
-    """The name that the recipient sees, with its extension, at most 256 bytes. Required."""
+    """The name that the recipient sees, with its extension: at most 256 bytes, without / and \\. Required."""
     url: _builtins.str
     """An http or https URL of at most 2,048 bytes. Fetched within minutes of the send, whatever its schedule, so it may
-    stop working then. Private and link-local addresses are refused.
+    stop working then. What cannot be fetched is left out, as from a private address, and the delivery says so.
     """
     content: _builtins.bytes
     """The bytes themselves, stored before Send answers."""
@@ -329,7 +329,9 @@ class WebPushOptions(_message.Message):
     urgency: Global___WebPushUrgency.ValueType
     """How much the push may cost the device. Absent: NORMAL."""
     topic: _builtins.str
-    """Replaces a waiting push with the same topic: at most 32 characters of base64url."""
+    """Replaces a waiting push with the same topic: at most 32 characters of base64url. What closes the push, once its item
+    was taken back, has the topic too.
+    """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """How long the push service keeps the push for a browser that is away: at most 28 days. Absent: 28 days."""

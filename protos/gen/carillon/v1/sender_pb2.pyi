@@ -89,7 +89,8 @@ class SendRequest(_message.Message):
     """The template to use on every channel that has it: 1 to 128 bytes. Absent: each channel's default template."""
     schedule_local_time: _builtins.str
     """A civil time in the user's timezone: "2026-03-29T09:00", or "09:00" for the next one. One that the clocks skip
-    that day is the next that exists; one that exists twice is the first.
+    that day is the next that exists; one that exists twice is the first. The timezone is this send's, else the
+    profile's, else the environment's, as of now.
     """
     secondary_id: _builtins.str
     """An id of yours to retract by, at most 128 bytes."""
@@ -144,8 +145,9 @@ class SendRequest(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When item and log entry end. Absent: the definition's item ttl from now, else the environment's retention. The log
-        is kept for 24 hours at least.
+        """When item and log entry end, and no attempt is made any more: later than the time of sending, at most 10 years
+        ahead. Absent: the definition's item ttl, else the environment's retention, from the time of sending. The log is
+        kept for 24 hours at least.
         """
 
     @_builtins.property
@@ -217,7 +219,7 @@ class SendResponse(_message.Message):
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Delivery]:
         """One entry for each channel of the definition and of force_channels, in the enum's order: planned, or skipped with a
-        reason.
+        reason. Of a send for later: SCHEDULED with its time, or skipped, as it would be now; that is decided when it fires.
         """
 
     @_builtins.property
@@ -428,7 +430,7 @@ class RetractResponse(_message.Message):
     RETRACTED_COUNT_FIELD_NUMBER: _builtins.int
     CANCELLED_COUNT_FIELD_NUMBER: _builtins.int
     retracted_count: _builtins.int
-    """How many inbox items disappeared."""
+    """How many inbox items disappeared, or will not appear."""
     cancelled_count: _builtins.int
     """How many deliveries on other channels were cancelled."""
     def __init__(
@@ -464,8 +466,10 @@ class UpdateScheduleRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields of the request to replace, for instance "schedule_time" or "merge_tags". Absent: every field that is
-        set.
+        """The fields of the request to replace, for instance "schedule_time" or "merge_tags"; of user and options also a
+        single one, as "user.email"; "*" is all. One that is named and not set is cleared: without its schedule the message
+        fires now. Absent: every field that is set, of user each by itself. The attachments of a mail can be taken away, and
+        not be exchanged yet.
         """
 
     def __init__(

@@ -106,7 +106,9 @@ class SenderServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Retract(self, request, context):
-        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone.
+        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+        browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most. An
+        item that has not appeared yet, as its message waits for its time, is taken back too: it never does.
 
         Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 
@@ -117,10 +119,11 @@ class SenderServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSchedule(self, request, context):
-        """Changes a message that still waits for its time.
+        """Changes a message that still waits for its time. It is checked and previewed anew, as Send does; a repetition of its
+        send still has the first answer.
 
-        Fails with NOT_FOUND (MESSAGE_NOT_FOUND), FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED) and INVALID_ARGUMENT
-        (INVALID_REQUEST).
+        Fails with NOT_FOUND (MESSAGE_NOT_FOUND, MESSAGE_DELETED, NOTIFICATION_NOT_FOUND), FAILED_PRECONDITION
+        (ALREADY_FIRED, NOT_SCHEDULED) and INVALID_ARGUMENT (INVALID_REQUEST, MESSAGE_TOO_LARGE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +132,7 @@ class SenderServicer:
     def CancelSchedule(self, request, context):
         """Cancels a message that still waits for its time. Cancelling twice is OK.
 
-        Fails with NOT_FOUND (MESSAGE_NOT_FOUND) and FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED).
+        Fails with NOT_FOUND (MESSAGE_NOT_FOUND, MESSAGE_DELETED) and FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

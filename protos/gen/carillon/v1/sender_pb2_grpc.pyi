@@ -56,22 +56,25 @@ class SenderStub:
     Fails as a whole only with what fails every call.
     """
     Retract: _grpc.UnaryUnaryMultiCallable[_sender_pb2.RetractRequest, _sender_pb2.RetractResponse]
-    """Takes inbox items of one user back, live, from every open browser. Other channels are not undone.
+    """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+    browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most. An
+    item that has not appeared yet, as its message waits for its time, is taken back too: it never does.
 
     Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
     UpdateSchedule: _grpc.UnaryUnaryMultiCallable[_sender_pb2.UpdateScheduleRequest, _sender_pb2.UpdateScheduleResponse]
-    """Changes a message that still waits for its time.
+    """Changes a message that still waits for its time. It is checked and previewed anew, as Send does; a repetition of its
+    send still has the first answer.
 
-    Fails with NOT_FOUND (MESSAGE_NOT_FOUND), FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED) and INVALID_ARGUMENT
-    (INVALID_REQUEST).
+    Fails with NOT_FOUND (MESSAGE_NOT_FOUND, MESSAGE_DELETED, NOTIFICATION_NOT_FOUND), FAILED_PRECONDITION
+    (ALREADY_FIRED, NOT_SCHEDULED) and INVALID_ARGUMENT (INVALID_REQUEST, MESSAGE_TOO_LARGE).
     """
     CancelSchedule: _grpc.UnaryUnaryMultiCallable[_sender_pb2.CancelScheduleRequest, _sender_pb2.CancelScheduleResponse]
     """Cancels a message that still waits for its time. Cancelling twice is OK.
 
-    Fails with NOT_FOUND (MESSAGE_NOT_FOUND) and FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED).
+    Fails with NOT_FOUND (MESSAGE_NOT_FOUND, MESSAGE_DELETED) and FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED).
     """
 
 @_typing.type_check_only
@@ -102,22 +105,25 @@ class SenderAsyncStub(SenderStub):
     Fails as a whole only with what fails every call.
     """
     Retract: _aio.UnaryUnaryMultiCallable[_sender_pb2.RetractRequest, _sender_pb2.RetractResponse]  # type: ignore[assignment]
-    """Takes inbox items of one user back, live, from every open browser. Other channels are not undone.
+    """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+    browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most. An
+    item that has not appeared yet, as its message waits for its time, is taken back too: it never does.
 
     Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 
     Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
     UpdateSchedule: _aio.UnaryUnaryMultiCallable[_sender_pb2.UpdateScheduleRequest, _sender_pb2.UpdateScheduleResponse]  # type: ignore[assignment]
-    """Changes a message that still waits for its time.
+    """Changes a message that still waits for its time. It is checked and previewed anew, as Send does; a repetition of its
+    send still has the first answer.
 
-    Fails with NOT_FOUND (MESSAGE_NOT_FOUND), FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED) and INVALID_ARGUMENT
-    (INVALID_REQUEST).
+    Fails with NOT_FOUND (MESSAGE_NOT_FOUND, MESSAGE_DELETED, NOTIFICATION_NOT_FOUND), FAILED_PRECONDITION
+    (ALREADY_FIRED, NOT_SCHEDULED) and INVALID_ARGUMENT (INVALID_REQUEST, MESSAGE_TOO_LARGE).
     """
     CancelSchedule: _aio.UnaryUnaryMultiCallable[_sender_pb2.CancelScheduleRequest, _sender_pb2.CancelScheduleResponse]  # type: ignore[assignment]
     """Cancels a message that still waits for its time. Cancelling twice is OK.
 
-    Fails with NOT_FOUND (MESSAGE_NOT_FOUND) and FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED).
+    Fails with NOT_FOUND (MESSAGE_NOT_FOUND, MESSAGE_DELETED) and FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED).
     """
 
 class SenderServicer(metaclass=_abc_1.ABCMeta):
@@ -169,7 +175,9 @@ class SenderServicer(metaclass=_abc_1.ABCMeta):
         request: _sender_pb2.RetractRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sender_pb2.RetractResponse, _abc.Awaitable[_sender_pb2.RetractResponse]]:
-        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone.
+        """Takes inbox items of one user back, live, from every open browser. Other channels are not undone, except that
+        browsers to which an item was pushed are told to close what they show of it; that is tried for an hour at most. An
+        item that has not appeared yet, as its message waits for its time, is taken back too: it never does.
 
         Atomic for each item, not for all. Idempotent: nothing there to take back is OK with a count of 0.
 
@@ -182,10 +190,11 @@ class SenderServicer(metaclass=_abc_1.ABCMeta):
         request: _sender_pb2.UpdateScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sender_pb2.UpdateScheduleResponse, _abc.Awaitable[_sender_pb2.UpdateScheduleResponse]]:
-        """Changes a message that still waits for its time.
+        """Changes a message that still waits for its time. It is checked and previewed anew, as Send does; a repetition of its
+        send still has the first answer.
 
-        Fails with NOT_FOUND (MESSAGE_NOT_FOUND), FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED) and INVALID_ARGUMENT
-        (INVALID_REQUEST).
+        Fails with NOT_FOUND (MESSAGE_NOT_FOUND, MESSAGE_DELETED, NOTIFICATION_NOT_FOUND), FAILED_PRECONDITION
+        (ALREADY_FIRED, NOT_SCHEDULED) and INVALID_ARGUMENT (INVALID_REQUEST, MESSAGE_TOO_LARGE).
         """
 
     @_abc_1.abstractmethod
@@ -196,7 +205,7 @@ class SenderServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_sender_pb2.CancelScheduleResponse, _abc.Awaitable[_sender_pb2.CancelScheduleResponse]]:
         """Cancels a message that still waits for its time. Cancelling twice is OK.
 
-        Fails with NOT_FOUND (MESSAGE_NOT_FOUND) and FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED).
+        Fails with NOT_FOUND (MESSAGE_NOT_FOUND, MESSAGE_DELETED) and FAILED_PRECONDITION (ALREADY_FIRED, NOT_SCHEDULED).
         """
 
 def add_SenderServicer_to_server(servicer: SenderServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
