@@ -247,6 +247,12 @@ class _Stream:
     body: bytes = b""
 
 
+class _Frames(H2Connection):
+    """One that remembers few of the streams that are over, so that a soak measures its client."""
+
+    MAX_CLOSED_STREAMS = 1024
+
+
 class _Connection(asyncio.Protocol):
     """One connection with a client."""
 
@@ -262,7 +268,7 @@ class _Connection(asyncio.Protocol):
         self.unread = 0
         """How many bytes the client was not given room for again."""
 
-        self.conn = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.conn = _Frames(H2Configuration(client_side=False, header_encoding="utf-8"))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not asked by isinstance: uvloop's transports are such by their methods alone.
