@@ -105,7 +105,7 @@ async def _storage(settings: WorkerSettings) -> list[Finding]:
         return [Finding("mongodb", Health.FAILS, str(error))]
     except Unavailable:
         return [Finding("mongodb", Health.FAILS, "does not answer, or has no primary")]
-    return [Finding("mongodb", Health.WORKS, f"{len(environments)} environments"), _web_push(environments)]
+    return [Finding("mongodb", Health.WORKS, _counted(len(environments))), _web_push(environments)]
 
 
 def _web_push(environments: Sequence[Environment]) -> Finding:
@@ -118,7 +118,11 @@ def _web_push(environments: Sequence[Environment]) -> Finding:
             check_keys(environment, clock.utc_now())
     except ProviderCheckError as error:
         return Finding("web_push", Health.FAILS, str(error))
-    return Finding("web_push", Health.WORKS, f"WEB_PUSH in {len(configured)} of {len(environments)} environments")
+    return Finding("web_push", Health.WORKS, f"WEB_PUSH in {len(configured)} of {_counted(len(environments))}")
+
+
+def _counted(count: int) -> str:
+    return f"{count} environment" if count == 1 else f"{count} environments"
 
 
 def _public_url(settings: WorkerSettings) -> Finding:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 README = ROOT / "README.md"
 PROTOS_README = ROOT / "protos" / "README.md"
 
-KINDS = ("make run", "quick start", "grpcurl", "python", "python token", "browser", "element", "carillon.js")
+KINDS = ("make run", "quick start", "grpcurl", "python", "python token", "browser", "element", "carillon.js", "doctor")
 POLYGLOT_KINDS = ("grpcurl", "node", "carillon.js in node", "go", "node stubs", "node token", "go stubs")
 
 _COMMAND_S = 300.0

@@ -47,6 +47,7 @@ grpcurl() {  # -plaintext -H HEADER -d REQUEST ADDRESS METHOD
 
 UNTESTED = {
     "make test\n": "it is what runs this",
+    "╭─ mail to spongebob@squarepants.com": "test_dev.py awaits the same lines",
     'export CARILLON_MONGODB_URI="mongodb://127.0.0.1:27017/?replicaSet=rs0"': "test_stack.py runs the same commands",
 }
 
@@ -77,6 +78,23 @@ async def test_the_readme(
                     case "carillon.js":
                         logged = await watch_in_browser(dev.here(example.text), dev, browser, lines_of_steps=(3, 2, 1))
                         assert logged == example.shown
+                    case "doctor":
+                        assert await examine(dev, tmp_path) == example.text
+
+
+async def examine(dev: Dev, data_dir: Path) -> str:
+    """Runs the doctor on the database of `carillon dev`, with a mail server that is not there."""
+    result = await call(
+        "doctor",
+        mongodb_uri=f"mongodb://127.0.0.1:{dev.ports['mongod_port']}/?replicaSet=carillon",
+        master_key=(data_dir / "master_key").read_text(),
+        smtp__url="smtp://127.0.0.1:9",
+        smtp__from_address="noreply@example.com",
+        public_url="https://notify.example.com",
+    )
+    assert result.code == 1, result.stderr
+    lines = ["$ .venv/bin/carillon doctor", *map(str.rstrip, result.stdout.splitlines())]
+    return "\n".join((*lines, ""))
 
 
 async def look_at_the_element(html: str, browser: Browser) -> None:
