@@ -140,11 +140,11 @@ async def start(*arguments: str, environment: Any = None, **settings: object) ->
         transport.close()
 
 
-async def call(*arguments: str, **settings: object) -> Result:
-    """Runs ``carillon ARGUMENTS`` to its end."""
+async def call(*arguments: str, environment: Any = None, **settings: object) -> Result:
+    """Runs ``carillon ARGUMENTS`` to its end; the environment as for `start`."""
     process = await asyncio.create_subprocess_exec(
         *_command(arguments),
-        env=_environment(settings),
+        env=_environment(settings) | dict(environment or {}),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

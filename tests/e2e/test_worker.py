@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from carillon.v1 import channel_pb2, delivery_pb2, messages_pb2
+from tests.e2e.deliveries.carriers import EMAIL, PUSH, SMS, run_carriers
 from tests.e2e.processes import call, start, wait_until
 from tests.e2e.stack import MASTER_KEY, Stack, order_tracking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from carillon.v1 import sender_pb2
+    from tests.e2e.processes import Result
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -77,6 +82,27 @@ async def test_the_doctor_of_a_stack_that_works(stack: Stack) -> None:
     health = {line.split("  ")[0]: line.split()[-1] and line for line in result.stdout.splitlines()}
     assert "works" in health["mongodb"]
     assert all("not configured" in health[name] for name in ("smtp", "twilio", "apns", "fcm", "public url"))
+
+
+async def test_the_doctor_of_providers_that_work(tmp_path: Path, stack: Stack) -> None:
+    """Of providers that answer and take the credentials it says so, and of those that do not it says why."""
+    async with run_carriers(tmp_path, random.Random(1)) as carriers:
+        settings = {"mongodb_uri": stack.mongodb_uri, "master_key": MASTER_KEY, **carriers.settings}
+        well = await call("doctor", environment=carriers.environment, **settings)
+        wrong = settings | {"twilio__auth_token": "f" * 32, "apns__key_id": "WRONG12345"}
+        ill = await call("doctor", environment=carriers.environment, **wrong)
+
+    assert well.code == 0, well.stdout
+    assert [name for name in ("smtp", "twilio", "apns") if state_of(well, name) != "works"] == []
+    assert (ill.code, state_of(ill, "smtp")) == (1, "works")
+    assert [name for name in ("twilio", "apns") if state_of(ill, name) != "fails"] == []
+    assert "f" * 32 not in ill.stdout
+    assert carriers.taken()[EMAIL].total() + carriers.taken()[SMS].total() + carriers.taken()[PUSH].total() == 0
+
+
+def state_of(result: Result, name: str) -> str:
+    """Gives what the doctor says of one thing."""
+    return next(line.split()[1] for line in result.stdout.splitlines() if line.startswith(f"{name} "))
 
 
 async def test_the_doctor_of_a_database_that_is_away(stack: Stack) -> None:

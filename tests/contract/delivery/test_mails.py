@@ -17,6 +17,7 @@ from services.settings import WorkerSettings
 from tests.contract.delivery.world import outcomes_of, run_workers, state_of, until_final
 from tests.contract.services.requests import EMAIL, definition, outcomes, send_request
 from tests.contract.services.world import MASTER_KEY
+from tests.providers.files import run_files
 from tests.providers.smtp import CUT, SmtpServer
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ async def delivering(
     async with server.run():
         url = SecretStr(f"smtp://127.0.0.1:{server.port}")
         smtp = SmtpSettings(url=url, from_address="notifications@example.com", **fields)
-        settings = WorkerSettings(smtp=smtp, public_url=public_url)
+        settings = WorkerSettings(smtp=smtp, public_url=public_url, private_networks=True)
         async with (
             open_providers(settings, master_key=MASTER_KEY) as providers,
-            run_workers(mongodb_uri, providers),
+            run_workers(mongodb_uri, providers, settings=settings),
         ):
             yield
 
@@ -233,3 +234,21 @@ async def test_the_link_in_a_mail_ends_such_mails(tenant: Tenant, mongodb_uri: s
     await tenant.backend.preferences.Unsubscribe(request)
 
     assert outcomes((await tenant.send(order()))[0]) == {"EMAIL": "PREFERENCE_OFF"}
+
+
+async def test_attachments_arrive(tenant: Tenant, mongodb_uri: str) -> None:
+    """Files that came with the send and files that URLs lead to are in the mail, under their names and types."""
+    async with run_files() as host:
+        host.files["/invoice"] = b"%PDF-1.7"
+        attachments = [
+            send_options_pb2.Attachment(filename="Rechnung für Dich.pdf", url=host.url("/invoice")),
+            send_options_pb2.Attachment(filename="notes.txt", content=b"Krabby\n", content_type="text/x-notes"),
+        ]
+        request = order()
+        request.options.email.attachments.extend(attachments)
+        mail, _ = await deliver(tenant, mongodb_uri, request)
+
+    assert mail.files() == {
+        "Rechnung für Dich.pdf": ("application/pdf", b"%PDF-1.7"),
+        "notes.txt": ("text/x-notes", b"Krabby\n"),
+    }
