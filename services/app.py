@@ -221,7 +221,7 @@ async def run_services(
         async with stores, server, metrics, asyncio.TaskGroup() as tasks:
 
             async def prepare_and_watch() -> None:
-                await _prepare(client, stores)
+                await prepare(client, stores)
                 prepared.set()
                 on_ready(server.port)
                 await watch_reachability(client, server.set_serving)
@@ -249,7 +249,8 @@ async def run_services(
                 task.cancel()
 
 
-async def _prepare(client: Client, stores: Stores) -> None:
+async def prepare(client: Client, stores: Stores) -> None:
+    """Returns once MongoDB has answered and every index is there."""
     while True:
         await wait_until_reachable(client)
         with contextlib.suppress(Unavailable), translate_errors():

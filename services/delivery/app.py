@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from services.app import Stores
+from services.app import Stores, prepare
 from services.delivery.attachments import Attachments
 from services.delivery.carrier import Carrier
 from services.delivery.channels.apns import Apns
@@ -23,10 +22,9 @@ from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import Worker
 from services.kernel import clock
-from services.kernel.errors import Unavailable
 from services.kernel.links import LinkTokens
 from services.kernel.metrics import serve_metrics
-from services.kernel.mongo import open_client, translate_errors, wait_until_reachable
+from services.kernel.mongo import open_client
 from services.sender.firing import Firing
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from services.app import Storage
     from services.delivery.model import Provider
     from services.kernel.clock import Clock
-    from services.kernel.mongo import Client
     from services.settings import WorkerSettings
 
 
@@ -121,7 +118,7 @@ async def run_worker(
         metrics = serve_metrics(settings.host, settings.metrics_port)
         async with stores, outbox, fetcher, metrics, asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(stores.catalogue.run(), name="catalogue")
-            preparing = tasks.create_task(_prepare(client, stores), name="storage")
+            preparing = tasks.create_task(prepare(client, stores), name="storage")
             stopped = tasks.create_task(stop.wait(), name="stop")
             await asyncio.wait((preparing, stopped), return_when=asyncio.FIRST_COMPLETED)
             if preparing.done():
@@ -131,11 +128,3 @@ async def run_worker(
                 sweeping.cancel()
             for task in (polling, preparing, stopped):
                 task.cancel()
-
-
-async def _prepare(client: Client, stores: Stores) -> None:
-    while True:
-        await wait_until_reachable(client)
-        with contextlib.suppress(Unavailable), translate_errors():
-            await stores.ensure_indexes()
-            return
