@@ -219,7 +219,9 @@ class _Session(SMTP):
     def abort(self) -> None:
         transport = cast("asyncio.Transport | None", self.transport)
         if transport:
-            transport.abort()
+            # One of TLS that has ended by itself has nothing left to abort, before Python 3.11.4 at least.
+            if not transport.is_closing():
+                transport.abort()
             # In the middle of a handshake nobody else says so.
             self.connection_lost(None)
 
