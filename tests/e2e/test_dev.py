@@ -12,7 +12,9 @@ import grpc
 import pytest
 from playwright.async_api import expect
 
+from carillon.v1 import preferences_pb2
 from services.kernel.auth import basic_authorization
+from tests.contract.services.requests import CALL, INSTANT
 from tests.contract.services.world import Caller
 from tests.e2e.browser import badge, open_page, state, titles
 from tests.e2e.processes import call, free_port, start
@@ -113,11 +115,18 @@ async def test_dev_from_start_to_end(dev: Dev, browser: Browser) -> None:
 
 
 async def test_what_no_provider_carries_is_shown_on_the_console(dev: Dev) -> None:
-    """Each mail, text, push and browser push is on the console as a person would like to read it."""
+    """Each mail, text, call, push and browser push is on the console as a person would like to read it."""
     async with dev.run() as child, grpc.aio.insecure_channel(f"127.0.0.1:{dev.settings['grpc_port']}") as channel:
         backend = Caller(channel, [basic_authorization("dev", "dev-secret")])
         request = to_everywhere("userId_123abc")
         request.options.email.cc_addresses.append("patrick@squarepants.com")
+        # The sample calls nobody who has not chosen it.
+        calls = preferences_pb2.Preference(
+            notification_id=request.notification_id, channel=CALL, delivery_option=INSTANT
+        )
+        await backend.preferences.SetPreferences(
+            preferences_pb2.SetPreferencesRequest(user_id="userId_123abc", preferences=[calls])
+        )
         await backend.sender.Send(request)
 
         for text in (
@@ -127,6 +136,7 @@ async def test_what_no_provider_carries_is_shown_on_the_console(dev: Dev) -> Non
             "Preview  Order 1234567890 to 124 Conch Street",
             "your Krabby Patty Burger will be delivered to 124 Conch Street.",
             "text message to +15005550006",
+            "call to +15005550006",
             "push to SM-G930F (token …ushToken)",
             TITLE,
             "browser push to a browser (endpoint …_4iba0Ao)",

@@ -12,6 +12,8 @@ from carillon.v1 import channel_pb2, delivery_pb2, messages_pb2
 from tests.e2e.deliveries.carriers import EMAIL, PUSH, SMS, run_carriers
 from tests.e2e.processes import call, start, wait_until
 from tests.e2e.stack import MASTER_KEY, Stack, order_tracking
+from tests.providers.authority import Authority
+from tests.providers.fcm import FcmServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,17 +88,30 @@ async def test_the_doctor_of_a_stack_that_works(stack: Stack) -> None:
 
 async def test_the_doctor_of_providers_that_work(tmp_path: Path, stack: Stack) -> None:
     """Of providers that answer and take the credentials it says so, and of those that do not it says why."""
-    async with run_carriers(tmp_path, random.Random(1)) as carriers:
-        settings = {"mongodb_uri": stack.mongodb_uri, "master_key": MASTER_KEY, **carriers.settings}
-        well = await call("doctor", environment=carriers.environment, **settings)
-        wrong = settings | {"twilio__auth_token": "f" * 32, "apns__key_id": "WRONG12345"}
-        ill = await call("doctor", environment=carriers.environment, **wrong)
+    google = tmp_path / "google"
+    google.mkdir()
+    authority = Authority(google)
+    # As an operator has Python trust an authority.
+    trusting = {"SSL_CERT_FILE": str(authority.ca_file)}
+    async with run_carriers(tmp_path, random.Random(1)) as carriers, FcmServer().serve(authority) as fcm:
+        settings = {
+            "mongodb_uri": stack.mongodb_uri,
+            "master_key": MASTER_KEY,
+            **carriers.settings,
+            "fcm__credentials_file": fcm.write_key(google),
+            "fcm__connect_to": fcm.address,
+        }
+        well = await call("doctor", environment=trusting, **settings)
+        wrong = {"twilio__auth_token": "f" * 32, "apns__key_id": "WRONG12345", "fcm__project_id": "another"}
+        ill = await call("doctor", environment=trusting, **settings | wrong)
 
     assert well.code == 0, well.stdout
-    assert [name for name in ("smtp", "twilio", "apns") if state_of(well, name) != "works"] == []
+    assert [name for name in ("smtp", "twilio", "apns", "fcm") if state_of(well, name) != "works"] == []
     assert (ill.code, state_of(ill, "smtp")) == (1, "works")
-    assert [name for name in ("twilio", "apns") if state_of(ill, name) != "fails"] == []
+    assert [name for name in ("twilio", "apns", "fcm") if state_of(ill, name) != "fails"] == []
     assert "f" * 32 not in ill.stdout
+    assert fcm.pushed
+    assert all(push.is_validated_only for push in fcm.pushed)
     assert carriers.taken()[EMAIL].total() + carriers.taken()[SMS].total() + carriers.taken()[PUSH].total() == 0
 
 

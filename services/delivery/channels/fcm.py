@@ -10,8 +10,7 @@ import asyncio
 import json
 import re
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
@@ -21,6 +20,7 @@ from services.delivery.channels.fcm_client import FcmClient
 from services.delivery.channels.fcm_token import FcmToken, NoAccessTokenError
 from services.delivery.model import Answer, ProviderCheckError, target_end
 from services.delivery.payload_fcm import fcm_payload
+from services.delivery.retry_after import parse_retry_after
 from services.kernel.process import SettingsError
 from services.messages.model import AttemptOutcome
 from services.messages.options import AndroidPriority
@@ -158,7 +158,7 @@ def answer_to(error: exceptions.FirebaseError, target: PushToken, now: datetime)
     if status != 429 and status < 500:
         # A token that cannot be one is refused like a bad push, so it is not known to be gone.
         return Answer(AttemptOutcome.PERMANENT_FAILURE, detail=detail)
-    wait = wait_of(http.headers.get("retry-after", ""), now)
+    wait = parse_retry_after(http.headers.get("retry-after", ""), now)
     if wait is None and status == 429:
         wait = QUOTA_PAUSE
     return Answer(AttemptOutcome.TEMPORARY_FAILURE, detail=detail, retry_after=wait)
@@ -168,18 +168,6 @@ def is_refused_token(error: exceptions.FirebaseError) -> bool:
     """Tells whether FCM did not take our access token; not being let in elsewhere is another 401."""
     is_ours = isinstance(error, exceptions.UnauthenticatedError)
     return is_ours and not isinstance(error, messaging.ThirdPartyAuthError)
-
-
-def wait_of(header: str, now: datetime) -> timedelta | None:
-    """Reads a Retry-After: seconds, or a date; None where it is absent or neither."""
-    if header.strip().isdecimal():
-        # A number beyond all sense still is a number; a day is when everything is given up.
-        return timedelta(seconds=min(int(header), 86_400))
-    try:
-        at = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(at.replace(tzinfo=at.tzinfo or UTC) - now, timedelta(0))
 
 
 def _without(target: PushToken, words: str) -> str:

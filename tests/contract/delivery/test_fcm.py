@@ -29,6 +29,7 @@ from services.delivery.channels.fcm_client import FcmClient
 from services.delivery.channels.fcm_token import HandedCredentials
 from services.delivery.model import Answer, Outgoing, ProviderCheckError
 from services.delivery.providers import Providers
+from services.delivery.retry_after import MAX_RETRY_AFTER
 from services.delivery.settings import FcmSettings
 from services.environments.model import Environment
 from services.kernel.clock import utc_now
@@ -384,7 +385,13 @@ ANSWERS: dict[str, tuple[Callable[[Pushed], Reply], AttemptOutcome, str, timedel
         refused(503, "UNAVAILABLE", message=SAID, headers={"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}),
         AttemptOutcome.TEMPORARY_FAILURE,
         SAID,
-        timedelta(0),
+        None,
+    ),
+    "unavailable-for-ever": (
+        refused(503, "UNAVAILABLE", message=SAID, headers={"retry-after": "9" * 5000}),
+        AttemptOutcome.TEMPORARY_FAILURE,
+        SAID,
+        MAX_RETRY_AFTER,
     ),
     "internal": (refused(500, "INTERNAL", "INTERNAL", message=SAID), AttemptOutcome.TEMPORARY_FAILURE, SAID, None),
     "a-gateway-s-page": (

@@ -221,19 +221,37 @@ async def test_a_worker_keeps_to_its_connections(tenant: Tenant, mongodb_uri: st
 
 async def test_the_link_in_a_mail_ends_such_mails(tenant: Tenant, mongodb_uri: str) -> None:
     """The token in the List-Unsubscribe of a mail that was sent turns off mails of its kind, for its reader."""
+    await follow_link(tenant, await linked(tenant, mongodb_uri, order()))
+
+    assert outcomes((await tenant.send(order()))[0]) == {"EMAIL": "PREFERENCE_OFF"}
+
+
+async def test_the_link_of_a_part_ends_mails_about_it(tenant: Tenant, mongodb_uri: str) -> None:
+    """The link of a mail about a sub-notification leaves the mails about others as they were."""
+    await follow_link(tenant, await linked(tenant, mongodb_uri, order(sub_notification_id="store_1")))
+
+    about = [order(sub_notification_id="store_1"), order(sub_notification_id="store_2"), order()]
+    states = [outcomes(one)["EMAIL"] for one in await tenant.send(*about)]
+    assert states == ["PREFERENCE_OFF", "PENDING", "PENDING"]
+
+
+async def linked(tenant: Tenant, mongodb_uri: str, request: sender_pb2.SendRequest) -> ReceivedMail:
+    """Sends where links can be made, and gives the mail that arrived."""
     server = SmtpServer()
     async with delivering(mongodb_uri, server, public_url="https://carillon.example.com"):
-        [sent] = await tenant.send(order())
+        [sent] = await tenant.send(request)
         await until_final(tenant, sent.tracking_id, EMAIL)
     [mail] = server.mails
+    return mail
+
+
+async def follow_link(tenant: Tenant, mail: ReceivedMail) -> None:
+    """Unsubscribes by what the mail has for it, as a mail program does with one click."""
     url = mail.header("List-Unsubscribe").strip("<>")
     assert url.startswith("https://carillon.example.com/unsubscribe/")
     assert mail.header("List-Unsubscribe-Post") == "List-Unsubscribe=One-Click"
-
     request = preferences_pb2.UnsubscribeRequest(unsubscribe_token=url.rpartition("/")[2])
     await tenant.backend.preferences.Unsubscribe(request)
-
-    assert outcomes((await tenant.send(order()))[0]) == {"EMAIL": "PREFERENCE_OFF"}
 
 
 async def test_attachments_arrive(tenant: Tenant, mongodb_uri: str) -> None:

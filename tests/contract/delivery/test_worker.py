@@ -467,6 +467,21 @@ async def test_nothing_is_sent_after_the_end_of_a_message(tenant: Tenant, mongod
     assert not post.calls
 
 
+async def test_a_message_that_ends_between_attempts_is_not_tried_again(tenant: Tenant, mongodb_uri: str) -> None:
+    """After the send's own expire_time nothing is tried again, and the log says why beside what was tried."""
+    later = Answer(AttemptOutcome.TEMPORARY_FAILURE, retry_after=timedelta(minutes=10))
+    post = Post(answer=lambda _: later)
+    clock = MovingClock()
+    async with run_workers(mongodb_uri, everything(post), now=clock):
+        [sent] = await tenant.send(mail(expire_time=utc_now() + timedelta(minutes=30)))
+        await until(tenant, sent.tracking_id, EMAIL, lambda one: bool(one.attempts))
+        clock.move(timedelta(hours=1))
+        delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert (state_of(delivery), delivery.detail) == ("FAILED", "EXPIRED")
+    assert (len(post.calls), outcomes_of(delivery)) == (1, ["TEMPORARY_FAILURE"])
+
+
 async def test_a_channel_that_was_switched_off_meanwhile(tenant: Tenant, mongodb_uri: str) -> None:
     """A channel that the environment switches off before its turn came is logged and not sent."""
     [sent] = await tenant.send(mail())
@@ -511,6 +526,23 @@ async def test_the_profiles_address_is_read_at_each_attempt(tenant: Tenant, mong
         await until_final(tenant, sent.tracking_id, EMAIL)
 
     assert [call.target for call in post.calls] == ["bob@example.com", "new@example.com"]
+
+
+async def test_the_sends_own_address_is_kept(tenant: Tenant, mongodb_uri: str) -> None:
+    """A send with an address of its own goes there at every attempt, whatever the profile has."""
+    answers = iter([TEMPORARY])
+    post = Post(answer=lambda _: next(answers, ACCEPTED))
+    await tenant.backend.users.IdentifyUser(users_pb2.IdentifyUserRequest(user=mail().user))
+    clock = MovingClock()
+    async with run_workers(mongodb_uri, everything(post), now=clock):
+        [sent] = await tenant.send(mail({"id": "bob", "email": "here@example.com"}))
+        await until(tenant, sent.tracking_id, EMAIL, lambda one: bool(one.attempts))
+        clock.move(timedelta(hours=1))
+        await until_final(tenant, sent.tracking_id, EMAIL)
+        [next_one] = await tenant.send(mail({"id": "bob"}))
+        await until_final(tenant, next_one.tracking_id, EMAIL)
+
+    assert [call.target for call in post.calls] == ["here@example.com"] * 2 + ["bob@example.com"]
 
 
 async def test_each_device_has_its_own_outcome(tenant: Tenant, mongodb_uri: str) -> None:

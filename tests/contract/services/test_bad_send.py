@@ -75,6 +75,23 @@ BAD_SENDS: dict[str, tuple[sender_pb2.SendRequest, list[tuple[str, str]]]] = {
     "21-tags": (sending(tags=[str(i) for i in range(21)]), [("tags", "TOO_MANY")]),
     "tags-empty-and-long": (sending(tags=["a", "", "x" * 129]), [("tags[1]", "REQUIRED"), ("tags[2]", "TOO_LONG")]),
     "large-extra": (sending(extra=struct({"a": "x" * 16384})), [("extra", "TOO_LARGE")]),
+    "options-of-every-provider": (
+        sending(
+            options={
+                "email": {"cc_addresses": ["patrick"]},
+                "apn": {"collapse_id": "c" * 65, "priority": 7},
+                "fcm": {"android": {"ttl": {"seconds": 29 * 86_400}}},
+                "web_push": {"topic": "t" * 33},
+            }
+        ),
+        [
+            ("options.email.cc_addresses[0]", "INVALID"),
+            ("options.apn.priority", "OUT_OF_RANGE"),
+            ("options.apn.collapse_id", "TOO_LONG"),
+            ("options.fcm.android.ttl", "OUT_OF_RANGE"),
+            ("options.web_push.topic", "INVALID"),
+        ],
+    ),
     "everything": (
         sending(
             notification_id="",

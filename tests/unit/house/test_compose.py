@@ -102,6 +102,16 @@ def test_the_gateway_finds_the_services() -> None:
     assert str(url.port) == CONTAINERS["services"]["environment"]["CARILLON_GRPC_PORT"]
 
 
+def test_the_worker_reads_the_keys_of_providers() -> None:
+    """The worker alone sees settings and key files of providers, cannot write them, and git does not see them."""
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    worker = CONTAINERS["worker"]
+
+    assert (worker["env_file"][0]["path"], worker["volumes"]) == ("providers.env", ["./keys:/keys:ro"])
+    assert {"providers.env", "keys/"} <= set(ignored)
+    assert not any({"env_file", "volumes"} & CONTAINERS[name].keys() for name in ("services", "gateway"))
+
+
 def test_the_master_key_has_no_default() -> None:
     """The stack refuses to start without a master key of one's own."""
     value = CONTAINERS["services"]["environment"]["CARILLON_MASTER_KEY"]
