@@ -182,7 +182,8 @@ class Carrier:
         if not made:
             return delivery
         await self._forget_gone(held, delivery.channel, made)
-        after = tried(delivery, made, self._clock(), random=self._jitter)
+        uncalled = [target for (target, _), call in zip(carried, calls, strict=True) if call is None]
+        after = tried(delivery, made, self._clock(), uncalled=uncalled, random=self._jitter)
         if delivery.channel is Channel.EMAIL and after.state is DeliveryState.SENT:
             after = replace(after, detail=left_out_detail(held.attachments))
         return after

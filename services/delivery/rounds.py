@@ -98,6 +98,7 @@ def tried(
     calls: Sequence[Tried],
     now: datetime,
     *,
+    uncalled: Sequence[Target] = (),
     is_last_chance: bool = False,
     random: Callable[[], float],
 ) -> Delivery:
@@ -107,17 +108,19 @@ def tried(
         delivery: As it was before.
         calls: What was called.
         now: When the last of them ended.
+        uncalled: Devices or browsers that this worker could not call any more: the next round does.
         is_last_chance: Whether what failed is not to be tried again, as where the message ends.
         random: Spreads what is tried again.
     """
     attempts = (*delivery.attempts, *(call.attempt for call in calls))
-    targets = _after(delivery, calls) if delivery.channel in (Channel.PUSH, Channel.WEB_PUSH) else ()
+    targets = _after(delivery, calls, uncalled) if delivery.channel in (Channel.PUSH, Channel.WEB_PUSH) else ()
     states = [one.state for one in targets] or [_TARGET_STATES[calls[-1].answer.outcome]]
     failures = [call.answer for call in calls if call.answer.outcome is not AttemptOutcome.ACCEPTED]
     detail = shortened(failures[-1].detail) if failures else ""
 
     next_time, failed_count = None, delivery.failed_count
-    if DeliveryState.PENDING in states and not is_last_chance:
+    is_to_repeat = any(_TARGET_STATES[call.answer.outcome] is DeliveryState.PENDING for call in calls)
+    if is_to_repeat and not is_last_chance:
         failed_count += 1
         next_time = next_attempt(
             first_attempt_time(delivery) or calls[0].start_time,
@@ -126,6 +129,8 @@ def tried(
             retry_after=max((one.retry_after for one in failures if one.retry_after), default=None),
             random=random,
         )
+    elif uncalled and not is_last_chance:
+        next_time = now
     if next_time is None:
         # What is open now stays so for ever: it failed.
         targets = tuple(_closed(one) for one in targets)
@@ -154,8 +159,11 @@ def interrupted(delivery: Delivery, start_time: datetime, provider: str) -> Deli
     return replace(delivery, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:])
 
 
-def _after(delivery: Delivery, calls: Sequence[Tried]) -> tuple[TargetDelivery, ...]:
+def _after(delivery: Delivery, calls: Sequence[Tried], uncalled: Sequence[Target]) -> tuple[TargetDelivery, ...]:
     known = {one.key: one for one in delivery.targets}
+    for target in uncalled:
+        key = target_key(target)
+        known[key] = TargetDelivery(key, target_end(target), DeliveryState.PENDING)
     for call in calls:
         key = target_key(call.target)
         known[key] = TargetDelivery(key, target_end(call.target), _TARGET_STATES[call.answer.outcome])

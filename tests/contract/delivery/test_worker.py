@@ -281,6 +281,32 @@ async def test_a_worker_that_stops_ends_its_calls_and_gives_back_the_rest(tenant
     assert (len(post.calls), len(next_post.calls)) == (1, 1)
 
 
+async def test_a_worker_that_stops_leaves_no_device_out(tenant: Tenant, mongodb_uri: str) -> None:
+    """Devices whose turn has not come at SIGTERM are another worker's at once, and those that have the push are not."""
+    stop, post, next_post = asyncio.Event(), Post(max_in_flight=1), Post()
+    post.gate.clear()
+    clock = MovingClock()
+    async with asyncio.TaskGroup() as tasks:
+
+        async def work() -> None:
+            async with run_workers(mongodb_uri, everything(post), stop=stop, now=clock):
+                await stop.wait()
+
+        [sent] = await tenant.send(push("first", "second", "third"))
+        tasks.create_task(work())
+        await post.called.acquire()
+        stop.set()
+        post.gate.set()
+
+    async with run_workers(mongodb_uri, everything(next_post), now=clock):
+        delivery = await until_final(tenant, sent.tracking_id, PUSH)
+
+    assert [token_of(call) for call in post.calls] == ["first"]
+    assert sorted(token_of(call) for call in next_post.calls) == ["second", "third"]
+    assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"] * 3)
+    assert [state_of(one) for one in delivery.targets] == ["SENT"] * 3
+
+
 @pytest.mark.parametrize("what", ["cancelled", "message deleted", "user deleted"])
 async def test_nothing_is_sent_of_what_was_taken_back(
     world: World, tenant: Tenant, mongodb_uri: str, what: str
