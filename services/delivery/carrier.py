@@ -15,11 +15,11 @@ from services.delivery.fetches import left_out_detail, next_fetch
 from services.delivery.model import Answer, Outgoing
 from services.delivery.retry import GIVE_UP_AFTER
 from services.delivery.rounds import (
-    MAX_ATTEMPTS,
     Tried,
     first_attempt_time,
     interrupted,
     is_due,
+    kept,
     left_out,
     open_targets,
     tried,
@@ -200,7 +200,7 @@ class Carrier:
 
         fetched = await self._attachments.fetch(leased.key, held.attachments, leased.create_time, may_go_on=may_go_on)
         held.attachments = fetched.attachments
-        delivery = replace(delivery, attempts=(*delivery.attempts, *fetched.attempts)[-MAX_ATTEMPTS:])
+        delivery = replace(delivery, attempts=kept((*delivery.attempts, *fetched.attempts)))
         next_time = next_fetch(fetched.attachments, self._clock())
         if next_time and delivery.state is DeliveryState.PENDING:
             # At the earliest in the next round, also where it has come by now.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from services.delivery.model import Target
 
 MAX_ATTEMPTS = 100
-"""How many attempts a delivery keeps; the oldest go first."""
+"""How many attempts a delivery keeps."""
 
 _TARGET_STATES = {
     AttemptOutcome.ACCEPTED: DeliveryState.SENT,
@@ -74,6 +74,13 @@ def is_open(delivery: Delivery) -> bool:
 def first_attempt_time(delivery: Delivery) -> datetime | None:
     """Gives when a provider was first called; a file of a mail that could not be fetched was no call of one."""
     return next((one.start_time for one in delivery.attempts if one.provider != ATTACHMENT), None)
+
+
+def kept(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """Gives what a delivery keeps of its attempts: the latest, and the first call, which tells when to give up."""
+    early, latest = attempts[: 1 - MAX_ATTEMPTS], attempts[1 - MAX_ATTEMPTS :]
+    first = next((one for one in early if one.provider != ATTACHMENT), None)
+    return (first, *latest) if first else tuple(attempts[-MAX_ATTEMPTS:])
 
 
 def open_targets(delivery: Delivery, targets: Sequence[Target]) -> tuple[Target, ...]:
@@ -142,7 +149,7 @@ def tried(
         detail="" if state is DeliveryState.SENT else detail,
         next_time=next_time,
         update_time=now if state is not delivery.state else delivery.update_time,
-        attempts=attempts[-MAX_ATTEMPTS:],
+        attempts=kept(attempts),
         failed_count=failed_count,
         targets=targets,
     )
@@ -156,7 +163,7 @@ def interrupted(delivery: Delivery, start_time: datetime, provider: str) -> Deli
         AttemptOutcome.UNKNOWN,
         detail="the worker that had this message ended before it wrote what became of it",
     )
-    return replace(delivery, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:])
+    return replace(delivery, attempts=kept((*delivery.attempts, attempt)))
 
 
 def _after(delivery: Delivery, calls: Sequence[Tried], uncalled: Sequence[Target]) -> tuple[TargetDelivery, ...]:
