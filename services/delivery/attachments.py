@@ -118,9 +118,14 @@ class Attachments:
                 )
                 attempts.append(_attempt(attachment, error, start_time))
                 continue
-            if not await may_go_on():
+            try:
+                if not await may_go_on():
+                    break
+                await self._files.store(_message_key(key), {i: content}, self._clock())
+            except Unavailable:
+                # It is fetched again; the other channels' calls go on.
+                _log.warning("file_not_stored", tracking_id=key.tracking_id)
                 break
-            await self._files.store(_message_key(key), {i: content}, self._clock())
             after[i] = replace(attachment, state=AttachmentState.STORED, size=len(content), next_time=None)
         return Fetched(tuple(after), tuple(attempts))
 

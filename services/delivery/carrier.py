@@ -105,7 +105,6 @@ class Carrier:
         """Makes all calls that are due, and writes the message once.
 
         Raises:
-            ExceptionGroup: Of what a channel raised, as Unavailable; nothing is written then.
             Unavailable: If nobody knows whether it was written.
         """
         leased, now = held.leased, self._clock()
@@ -251,11 +250,16 @@ class Carrier:
     async def _call(self, held: Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
         """Makes one call, unless there is a reason by now not to."""
         async with self._providers.bulkhead(provider).enter(held.leased.lane):
-            if outgoing.content.channel is Channel.EMAIL and held.attachments:
-                # Only now, so that there are no more files in memory than calls.
-                files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
-                outgoing = replace(outgoing, files=files)
-            if not await self._may_call(held, outgoing, provider):
+            try:
+                if outgoing.content.channel is Channel.EMAIL and held.attachments:
+                    # Only now, so that there are no more files in memory than calls.
+                    files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
+                    outgoing = replace(outgoing, files=files)
+                if not await self._may_call(held, outgoing, provider):
+                    return None
+            except Unavailable:
+                # The other calls of this round go on, and what becomes of them is written.
+                _log.warning("call_put_off", tracking_id=outgoing.tracking_id)
                 return None
             started = self._clock()
             try:
@@ -300,7 +304,11 @@ class Carrier:
         for call in calls:
             if call.answer.outcome is AttemptOutcome.TARGET_GONE and channel in (Channel.PUSH, Channel.WEB_PUSH):
                 gone_time = call.answer.gone_time or call.start_time
-                await self._users.forget_target(key.client_id, key.user_id, call.target, gone_time)
+                try:
+                    await self._users.forget_target(key.client_id, key.user_id, call.target, gone_time)
+                except Unavailable:
+                    # The next push finds it gone, too; what became of this one is still to be written.
+                    _log.warning("target_not_forgotten", tracking_id=key.tracking_id)
 
 
 def targets_of(delivery: Delivery, user: User | None) -> tuple[Target, ...]:
