@@ -94,19 +94,26 @@ class Attachments:
             key: The message.
             attachments: All of its attachments.
             create_time: When it was sent.
-            may_go_on: Tells whether the message is still ours, asked right before a file is stored.
+            may_go_on: Tells whether the message is still ours, asked right before a file is fetched, and stored.
         """
         after, attempts = list(attachments), list[Attempt]()
         began = asyncio.get_running_loop().time()
         for i, attachment in enumerate(attachments):
             if asyncio.get_running_loop().time() - began > _ROUND_S:
                 break
-            start_time = self._clock()
-            if not is_due(attachment, start_time):
+            if not is_due(attachment, self._clock()):
                 continue
             left = MAX_BYTES - sum(one.size for one in after)
             try:
-                content = await self._fetcher.fetch(attachment.url, max_bytes=left)
+                async with self._fetcher.turns:
+                    # It may have waited long for its turn.
+                    if not await may_go_on():
+                        break
+                    start_time = self._clock()
+                    content = await self._fetcher.fetch(attachment.url, max_bytes=left)
+                if not await may_go_on():
+                    break
+                await self._files.store(_message_key(key), {i: content}, self._clock())
             except FetchError as error:
                 after[i] = failed(
                     attachment,
@@ -118,10 +125,6 @@ class Attachments:
                 )
                 attempts.append(_attempt(attachment, error, start_time))
                 continue
-            try:
-                if not await may_go_on():
-                    break
-                await self._files.store(_message_key(key), {i: content}, self._clock())
             except Unavailable:
                 # It is fetched again; the other channels' calls go on.
                 _log.warning("file_not_stored", tracking_id=key.tracking_id)

@@ -180,6 +180,35 @@ async def test_a_mail_waits_for_its_files_alone(tenant: Tenant, mongodb_uri: str
     assert [(call.content.channel.value, len(call.files)) for call in post.calls] == [("SMS", 0), ("EMAIL", 1)]
 
 
+async def test_a_worker_that_stops_begins_no_fetch(
+    world: World, tenant: Tenant, mongodb_uri: str, host: FileHost
+) -> None:
+    """Files that wait for their turn at SIGTERM are left to another worker, however many there are."""
+    host.gate.clear()
+    stop, clock = asyncio.Event(), MovingClock()
+    post = Post()
+    sent = await tenant.send(*(mail({"filename": "b.txt", "url": host.url("/a.txt")}) for _ in range(12)))
+    async with asyncio.TaskGroup() as tasks:
+
+        async def work() -> None:
+            async with run_workers(mongodb_uri, everything(post), stop=stop, now=clock, settings=INSIDE):
+                await stop.wait()
+
+        tasks.create_task(work())
+        for _ in range(8):
+            await host.arrived.acquire()
+        leased = {"lease": {"$exists": True}}
+        while await world.database.messages.count_documents(leased) < len(sent):  # noqa: ASYNC110 # it has no event
+            await asyncio.sleep(0.02)
+        stop.set()
+        host.gate.set()
+
+    assert len(host.paths) == 8
+    async with run_workers(mongodb_uri, everything(post), now=clock, settings=INSIDE):
+        for one in sent:
+            assert state_of(await until_final(tenant, one.tracking_id, EMAIL)) == "SENT"
+
+
 async def test_a_file_that_cannot_be_stored_for_now(tenant: Tenant, mongodb_uri: str, host: FileHost) -> None:
     """It is fetched again, and the other channels' calls that are under way go on."""
     texts, mails = Post(name="texts"), Post(name="mails")
