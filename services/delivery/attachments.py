@@ -86,6 +86,7 @@ class Attachments:
         attachments: Sequence[Attachment],
         create_time: datetime,
         *,
+        now: datetime,
         may_go_on: Callable[[], Awaitable[bool]],
     ) -> Fetched:
         """Fetches and stores what is due, one after the other; what there is no time for stays as it is.
@@ -94,6 +95,7 @@ class Attachments:
             key: The message.
             attachments: All of its attachments.
             create_time: When it was sent.
+            now: When the round began, by the clock that says what is due.
             may_go_on: Tells whether the message is still ours, asked right before a file is fetched, and stored.
         """
         after, attempts = list(attachments), list[Attempt]()
@@ -101,7 +103,7 @@ class Attachments:
         for i, attachment in enumerate(attachments):
             if asyncio.get_running_loop().time() - began > _ROUND_S:
                 break
-            if not is_due(attachment, self._clock()):
+            if not is_due(attachment, max(now, self._clock())):
                 continue
             left = MAX_BYTES - sum(one.size for one in after)
             try:

@@ -108,6 +108,9 @@ class Carrier:
             Unavailable: If nobody knows whether it was written.
         """
         leased, now = held.leased, self._clock()
+        if leased.claim_time:
+            # Whatever the clock here says: that something is due was decided by another.
+            now = max(now, leased.claim_time)
         deliveries = await self._taken_over(held, now)
         async with asyncio.TaskGroup() as channels:
             running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
@@ -197,7 +200,9 @@ class Carrier:
             standing = None if held.stop.is_set() else await self._outbox.standing(leased)
             return standing is not None and not standing.is_cancelled
 
-        fetched = await self._attachments.fetch(leased.key, held.attachments, leased.create_time, may_go_on=may_go_on)
+        fetched = await self._attachments.fetch(
+            leased.key, held.attachments, leased.create_time, now=now, may_go_on=may_go_on
+        )
         held.attachments = fetched.attachments
         delivery = replace(delivery, attempts=kept((*delivery.attempts, *fetched.attempts)))
         next_time = next_fetch(fetched.attachments, self._clock())

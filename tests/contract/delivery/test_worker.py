@@ -10,10 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from carillon.v1 import channel_pb2, delivery_pb2, environments_pb2, messages_pb2, sender_pb2, user_pb2, users_pb2
+from services.delivery.attachments import Attachments
+from services.delivery.carrier import Carrier, Held
+from services.delivery.fetching import Fetcher
 from services.delivery.model import Answer
+from services.delivery.outbox import LEASE_S, Outbox
 from services.delivery.providers import Providers
-from services.delivery.worker import MAX_MESSAGES
-from services.kernel.clock import utc_now
+from services.delivery.worker import MAX_MESSAGES, SINGLE
+from services.kernel.clock import new_id, utc_now
 from services.kernel.mongo import open_client
 from services.messages.model import AttemptOutcome
 from services.users.model import PushToken
@@ -462,6 +466,36 @@ async def test_an_outage_before_a_claim(tenant: Tenant, mongodb_uri: str) -> Non
         delivery = await until_final(tenant, sent.tracking_id, EMAIL)
 
     assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"])
+
+
+async def test_a_worker_whose_clock_is_slow_does_what_it_claims(world: World, tenant: Tenant) -> None:
+    """What is due is said by one clock: another that is behind does not have a message claimed over and over."""
+    [sent] = await tenant.send(mail())
+    # As another worker has left it.
+    soon = utc_now() + timedelta(minutes=5)
+    await world.database.messages.update_one(
+        {"_id.m": sent.tracking_id}, {"$set": {"deliveries.0.next_time": soon, "due_time": soon}}
+    )
+    post, stores = Post(), world.stores
+    later = MovingClock()
+    later.move(timedelta(minutes=6))
+    async with stores, Outbox(world.database, owner="slow", new_id=new_id, now=later) as outbox:
+        carrier = Carrier(
+            outbox=outbox,
+            users=stores.users,
+            providers=everything(post),
+            attachments=Attachments(stores.files, stores.messages, Fetcher(), clock=utc_now),
+            clock=utc_now,
+        )
+        [leased] = await outbox.claim(SINGLE, limit=1)
+        environment = await stores.catalogue.environment(tenant.client_id)
+        assert environment is not None
+        until = asyncio.get_running_loop().time() + LEASE_S
+        user = await stores.users.get(tenant.client_id, "bob")
+        await carrier.carry(Held(leased, until, environment, user, asyncio.Event()))
+        assert await outbox.claim(SINGLE, limit=1) == []
+
+    assert len(post.calls) == 1
 
 
 async def until_leased(world: World, *tracking_ids: str, count: int = 1) -> None:
