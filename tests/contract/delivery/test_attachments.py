@@ -444,6 +444,16 @@ async def test_a_sweep_spares_what_is_needed(world: World, tenant: Tenant) -> No
     assert await entries(world, tenant) == 0
 
 
+async def test_a_sweep_spares_what_it_cannot_read(world: World, tenant: Tenant) -> None:
+    """Files of a message of a newer version stay, and the sweep goes on."""
+    [sent] = await tenant.send(mail(PDF))
+    await world.database.messages.update_one({"_id.m": sent.tracking_id}, {"$set": {"deliveries.0.state": "COLLECTED"}})
+
+    await sweep(world)
+
+    assert await kept(world, tenant) == (1, 1)
+
+
 async def test_a_sweep_spares_what_is_stored_meanwhile(world: World, tenant: Tenant) -> None:
     """An entry whose message gets a file while it is swept stays, so that the next sweep finds the file."""
     files, key = world.stores.files, (tenant.client_id, "u", new_id())

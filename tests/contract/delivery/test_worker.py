@@ -441,6 +441,24 @@ async def test_a_defect_in_a_round_costs_one_message(world: World, tenant: Tenan
     assert [line["event"] for line in lines if line["log_level"] == "error"] == ["round_failed"]
 
 
+@pytest.mark.parametrize("field", ["deliveries.0.state", "options.apn.of_a_newer_version"])
+async def test_a_message_of_a_newer_version_is_left_to_it(
+    world: World, tenant: Tenant, mongodb_uri: str, field: str
+) -> None:
+    """A message that this version cannot read, as while a new one is rolled out, ends no worker and holds up nobody."""
+    [newer] = await tenant.send(mail())
+    query = {"_id.m": newer.tracking_id}
+    await world.database.messages.update_one(query, {"$set": {field: "COLLECTED"}})
+    with capture_logs() as lines:
+        async with run_workers(mongodb_uri, everything(Post())):
+            await until_logged(lines, "message_unreadable")
+            [sent] = await tenant.send(mail())
+            delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert state_of(delivery) == "SENT"
+    assert await count_leased(world, query) == 1
+
+
 async def test_the_words_of_a_provider_are_kept_as_text(tenant: Tenant, mongodb_uri: str) -> None:
     """Whatever a provider says can be stored, and costs neither the message nor those written with it."""
     words = "line\r\none \ud800 \0" + "x" * 2000
