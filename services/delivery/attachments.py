@@ -86,6 +86,7 @@ class Attachments:
         attachments: Sequence[Attachment],
         create_time: datetime,
         *,
+        now: datetime,
         may_go_on: Callable[[], Awaitable[bool]],
     ) -> Fetched:
         """Fetches and stores what is due, one after the other; what there is no time for stays as it is.
@@ -94,19 +95,27 @@ class Attachments:
             key: The message.
             attachments: All of its attachments.
             create_time: When it was sent.
-            may_go_on: Tells whether the message is still ours, asked right before a file is stored.
+            now: When the round began, by the clock that says what is due.
+            may_go_on: Tells whether the message is still ours, asked right before a file is fetched, and stored.
         """
         after, attempts = list(attachments), list[Attempt]()
         began = asyncio.get_running_loop().time()
         for i, attachment in enumerate(attachments):
             if asyncio.get_running_loop().time() - began > _ROUND_S:
                 break
-            start_time = self._clock()
-            if not is_due(attachment, start_time):
+            if not is_due(attachment, max(now, self._clock())):
                 continue
             left = MAX_BYTES - sum(one.size for one in after)
             try:
-                content = await self._fetcher.fetch(attachment.url, max_bytes=left)
+                async with self._fetcher.turns:
+                    # It may have waited long for its turn.
+                    if not await may_go_on():
+                        break
+                    start_time = self._clock()
+                    content = await self._fetcher.fetch(attachment.url, max_bytes=left)
+                if not await may_go_on():
+                    break
+                await self._files.store(_message_key(key), {i: content}, self._clock())
             except FetchError as error:
                 after[i] = failed(
                     attachment,
@@ -118,9 +127,10 @@ class Attachments:
                 )
                 attempts.append(_attempt(attachment, error, start_time))
                 continue
-            if not await may_go_on():
+            except Unavailable:
+                # It is fetched again; the other channels' calls go on.
+                _log.warning("file_not_stored", tracking_id=key.tracking_id)
                 break
-            await self._files.store(_message_key(key), {i: content}, self._clock())
             after[i] = replace(attachment, state=AttachmentState.STORED, size=len(content), next_time=None)
         return Fetched(tuple(after), tuple(attempts))
 

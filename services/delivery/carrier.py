@@ -15,11 +15,11 @@ from services.delivery.fetches import left_out_detail, next_fetch
 from services.delivery.model import Answer, Outgoing
 from services.delivery.retry import GIVE_UP_AFTER
 from services.delivery.rounds import (
-    MAX_ATTEMPTS,
     Tried,
     first_attempt_time,
     interrupted,
     is_due,
+    kept,
     left_out,
     open_targets,
     tried,
@@ -105,10 +105,12 @@ class Carrier:
         """Makes all calls that are due, and writes the message once.
 
         Raises:
-            ExceptionGroup: Of what a channel raised, as Unavailable; nothing is written then.
             Unavailable: If nobody knows whether it was written.
         """
         leased, now = held.leased, self._clock()
+        if leased.claim_time:
+            # Whatever the clock here says: that something is due was decided by another.
+            now = max(now, leased.claim_time)
         deliveries = await self._taken_over(held, now)
         async with asyncio.TaskGroup() as channels:
             running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
@@ -182,7 +184,8 @@ class Carrier:
         if not made:
             return delivery
         await self._forget_gone(held, delivery.channel, made)
-        after = tried(delivery, made, self._clock(), random=self._jitter)
+        uncalled = [target for (target, _), call in zip(carried, calls, strict=True) if call is None]
+        after = tried(delivery, made, self._clock(), uncalled=uncalled, random=self._jitter)
         if delivery.channel is Channel.EMAIL and after.state is DeliveryState.SENT:
             after = replace(after, detail=left_out_detail(held.attachments))
         return after
@@ -197,9 +200,11 @@ class Carrier:
             standing = None if held.stop.is_set() else await self._outbox.standing(leased)
             return standing is not None and not standing.is_cancelled
 
-        fetched = await self._attachments.fetch(leased.key, held.attachments, leased.create_time, may_go_on=may_go_on)
+        fetched = await self._attachments.fetch(
+            leased.key, held.attachments, leased.create_time, now=now, may_go_on=may_go_on
+        )
         held.attachments = fetched.attachments
-        delivery = replace(delivery, attempts=(*delivery.attempts, *fetched.attempts)[-MAX_ATTEMPTS:])
+        delivery = replace(delivery, attempts=kept((*delivery.attempts, *fetched.attempts)))
         next_time = next_fetch(fetched.attachments, self._clock())
         if next_time and delivery.state is DeliveryState.PENDING:
             # At the earliest in the next round, also where it has come by now.
@@ -250,11 +255,16 @@ class Carrier:
     async def _call(self, held: Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
         """Makes one call, unless there is a reason by now not to."""
         async with self._providers.bulkhead(provider).enter(held.leased.lane):
-            if outgoing.content.channel is Channel.EMAIL and held.attachments:
-                # Only now, so that there are no more files in memory than calls.
-                files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
-                outgoing = replace(outgoing, files=files)
-            if not await self._may_call(held, outgoing, provider):
+            try:
+                if outgoing.content.channel is Channel.EMAIL and held.attachments:
+                    # Only now, so that there are no more files in memory than calls.
+                    files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
+                    outgoing = replace(outgoing, files=files)
+                if not await self._may_call(held, outgoing, provider):
+                    return None
+            except Unavailable:
+                # The other calls of this round go on, and what becomes of them is written.
+                _log.warning("call_put_off", tracking_id=outgoing.tracking_id)
                 return None
             started = self._clock()
             try:
@@ -299,7 +309,11 @@ class Carrier:
         for call in calls:
             if call.answer.outcome is AttemptOutcome.TARGET_GONE and channel in (Channel.PUSH, Channel.WEB_PUSH):
                 gone_time = call.answer.gone_time or call.start_time
-                await self._users.forget_target(key.client_id, key.user_id, call.target, gone_time)
+                try:
+                    await self._users.forget_target(key.client_id, key.user_id, call.target, gone_time)
+                except Unavailable:
+                    # The next push finds it gone, too; what became of this one is still to be written.
+                    _log.warning("target_not_forgotten", tracking_id=key.tracking_id)
 
 
 def targets_of(delivery: Delivery, user: User | None) -> tuple[Target, ...]:

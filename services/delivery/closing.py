@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.delivery.model import shortened, target_key
 from services.delivery.retry import next_attempt
-from services.delivery.rounds import MAX_ATTEMPTS
+from services.delivery.rounds import kept
 from services.messages.model import AttemptOutcome, DeliveryState
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def logged(delivery: Delivery, calls: Sequence[Tried]) -> Delivery:
     attempts = [
         replace(call.attempt, detail=shortened(f"closing: {call.attempt.detail}").removesuffix(":")) for call in calls
     ]
-    return replace(delivery, attempts=(*delivery.attempts, *attempts)[-MAX_ATTEMPTS:])
+    return replace(delivery, attempts=kept((*delivery.attempts, *attempts)))
 
 
 def left_after(

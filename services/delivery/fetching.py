@@ -45,7 +45,7 @@ class FetchError(Exception):
 
 
 class Fetcher:
-    """Fetches files, at most 8 at once; entered by ``async with`` before the first.
+    """Fetches files; entered by ``async with`` before the first.
 
     Args:
         private_networks: Whether private, loopback and link-local addresses are allowed, too.
@@ -69,7 +69,8 @@ class Fetcher:
         self._is_allowed = is_allowed
         self._connect_s = connect_s
         self._total_s = total_s
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self.turns = asyncio.Semaphore(_AT_ONCE)
+        """Held during a fetch, so that there are no more at once; who waited long may not want to begin any more."""
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -97,20 +98,19 @@ class Fetcher:
         Raises:
             FetchError: If there is none, or it has more bytes.
         """
-        async with self._turns:
-            try:
-                async with asyncio.timeout(self._total_s):
-                    return await self._follow(URL(url), max_bytes)
-            except TimeoutError:
-                raise FetchError(f"not there within {self._total_s:g} s", is_final=False) from None
-            except (aiohttp.InvalidURL, ValueError):
-                raise FetchError("is no URL that can be fetched", is_final=True) from None
-            except aiohttp.ClientConnectorError as error:
-                if isinstance(error.os_error, PrivateAddressError):
-                    raise FetchError("the host has no public address", is_final=True) from None
-                raise FetchError("cannot connect", is_final=False) from None
-            except (aiohttp.ClientError, OSError):
-                raise FetchError("the connection was lost", is_final=False) from None
+        try:
+            async with asyncio.timeout(self._total_s):
+                return await self._follow(URL(url), max_bytes)
+        except TimeoutError:
+            raise FetchError(f"not there within {self._total_s:g} s", is_final=False) from None
+        except (aiohttp.InvalidURL, ValueError):
+            raise FetchError("is no URL that can be fetched", is_final=True) from None
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, PrivateAddressError):
+                raise FetchError("the host has no public address", is_final=True) from None
+            raise FetchError("cannot connect", is_final=False) from None
+        except (aiohttp.ClientError, OSError):
+            raise FetchError("the connection was lost", is_final=False) from None
 
     async def _follow(self, url: URL, max_bytes: int) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):

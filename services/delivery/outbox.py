@@ -202,7 +202,7 @@ class Outbox:
             mine = self._collection.find(
                 {"_id": {"$in": chosen}, "lease.token": token}, dict.fromkeys(_FIELDS, 1)
             ).hint("_id_")
-            return [_to_leased(document) async for document in mine]
+            return [leased async for document in mine if (leased := _read(document))]
 
     async def renew(self, leased: Sequence[Leased]) -> set[tuple[str, str]]:
         """Pushes the end of leases 60 s ahead; gives the names of those that are still ours."""
@@ -392,6 +392,15 @@ def _to_standing(document: Document) -> Standing:
         cancelled=frozenset(one["channel"] for one in document["deliveries"] if one["state"] == cancelled),
         expire_time=document["expire_time"],
     )
+
+
+def _read(document: Document) -> Leased | None:
+    try:
+        return _to_leased(document)
+    except (KeyError, TypeError, ValueError):
+        # Of a newer version, whose workers can read it. The lease ends by itself, and the others are carried.
+        _log.exception("message_unreadable", tracking_id=document["_id"]["m"], client_id=document["_id"]["e"])
+        return None
 
 
 def _to_leased(document: Document) -> Leased:

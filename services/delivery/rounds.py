@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from services.delivery.model import Target
 
 MAX_ATTEMPTS = 100
-"""How many attempts a delivery keeps; the oldest go first."""
+"""How many attempts a delivery keeps."""
 
 _TARGET_STATES = {
     AttemptOutcome.ACCEPTED: DeliveryState.SENT,
@@ -76,6 +76,13 @@ def first_attempt_time(delivery: Delivery) -> datetime | None:
     return next((one.start_time for one in delivery.attempts if one.provider != ATTACHMENT), None)
 
 
+def kept(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """Gives what a delivery keeps of its attempts: the latest, and the first call, which tells when to give up."""
+    early, latest = attempts[: 1 - MAX_ATTEMPTS], attempts[1 - MAX_ATTEMPTS :]
+    first = next((one for one in early if one.provider != ATTACHMENT), None)
+    return (first, *latest) if first else tuple(attempts[-MAX_ATTEMPTS:])
+
+
 def open_targets(delivery: Delivery, targets: Sequence[Target]) -> tuple[Target, ...]:
     """Gives those of a user's devices or browsers that the message still has to reach."""
     done = {one.key for one in delivery.targets if one.state in FINAL}
@@ -98,6 +105,7 @@ def tried(
     calls: Sequence[Tried],
     now: datetime,
     *,
+    uncalled: Sequence[Target] = (),
     is_last_chance: bool = False,
     random: Callable[[], float],
 ) -> Delivery:
@@ -107,17 +115,19 @@ def tried(
         delivery: As it was before.
         calls: What was called.
         now: When the last of them ended.
+        uncalled: Devices or browsers that this worker could not call any more: the next round does.
         is_last_chance: Whether what failed is not to be tried again, as where the message ends.
         random: Spreads what is tried again.
     """
     attempts = (*delivery.attempts, *(call.attempt for call in calls))
-    targets = _after(delivery, calls) if delivery.channel in (Channel.PUSH, Channel.WEB_PUSH) else ()
+    targets = _after(delivery, calls, uncalled) if delivery.channel in (Channel.PUSH, Channel.WEB_PUSH) else ()
     states = [one.state for one in targets] or [_TARGET_STATES[calls[-1].answer.outcome]]
     failures = [call.answer for call in calls if call.answer.outcome is not AttemptOutcome.ACCEPTED]
     detail = shortened(failures[-1].detail) if failures else ""
 
     next_time, failed_count = None, delivery.failed_count
-    if DeliveryState.PENDING in states and not is_last_chance:
+    is_to_repeat = any(_TARGET_STATES[call.answer.outcome] is DeliveryState.PENDING for call in calls)
+    if is_to_repeat and not is_last_chance:
         failed_count += 1
         next_time = next_attempt(
             first_attempt_time(delivery) or calls[0].start_time,
@@ -126,6 +136,8 @@ def tried(
             retry_after=max((one.retry_after for one in failures if one.retry_after), default=None),
             random=random,
         )
+    elif uncalled and not is_last_chance:
+        next_time = now
     if next_time is None:
         # What is open now stays so for ever: it failed.
         targets = tuple(_closed(one) for one in targets)
@@ -137,7 +149,7 @@ def tried(
         detail="" if state is DeliveryState.SENT else detail,
         next_time=next_time,
         update_time=now if state is not delivery.state else delivery.update_time,
-        attempts=attempts[-MAX_ATTEMPTS:],
+        attempts=kept(attempts),
         failed_count=failed_count,
         targets=targets,
     )
@@ -151,11 +163,14 @@ def interrupted(delivery: Delivery, start_time: datetime, provider: str) -> Deli
         AttemptOutcome.UNKNOWN,
         detail="the worker that had this message ended before it wrote what became of it",
     )
-    return replace(delivery, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:])
+    return replace(delivery, attempts=kept((*delivery.attempts, attempt)))
 
 
-def _after(delivery: Delivery, calls: Sequence[Tried]) -> tuple[TargetDelivery, ...]:
+def _after(delivery: Delivery, calls: Sequence[Tried], uncalled: Sequence[Target]) -> tuple[TargetDelivery, ...]:
     known = {one.key: one for one in delivery.targets}
+    for target in uncalled:
+        key = target_key(target)
+        known[key] = TargetDelivery(key, target_end(target), DeliveryState.PENDING)
     for call in calls:
         key = target_key(call.target)
         known[key] = TargetDelivery(key, target_end(call.target), _TARGET_STATES[call.answer.outcome])

@@ -132,7 +132,7 @@ class Delivery:
     """When the state last changed; absent: when the message was made."""
 
     attempts: tuple[Attempt, ...] = ()
-    """The latest 100, oldest first."""
+    """Oldest first: the first call of a provider, and the latest, 100 in all."""
 
     failed_count: int = 0
     """How many rounds of attempts left something to be tried again."""

@@ -270,8 +270,16 @@ class MessageStore:
         return {
             (document["_id"]["e"], document["_id"]["u"], document["_id"]["m"])
             for document in found
-            if any(map(needs_files, map(delivery_from_document, document.get("deliveries", ()))))
+            if _needs_files(document)
         }
+
+
+def _needs_files(document: dict[str, Any]) -> bool:
+    try:
+        return any(map(needs_files, map(delivery_from_document, document.get("deliveries", ()))))
+    except ValueError:
+        # A state of a newer version: only that knows.
+        return True
 
 
 def taking_back(now: datetime) -> dict[str, Any]:

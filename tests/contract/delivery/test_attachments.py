@@ -15,6 +15,7 @@ from carillon.v1 import messages_pb2, sender_pb2, users_pb2
 from services.delivery.fetches import FETCHED_WITHIN
 from services.delivery.providers import Providers
 from services.kernel.clock import new_id, utc_now
+from services.kernel.mongo import open_client
 from services.messages.files import CHECK_AFTER
 from services.settings import WorkerSettings
 from services.users.erasures import AGAIN_AFTER
@@ -34,6 +35,7 @@ from tests.contract.delivery.world import (
 )
 from tests.contract.services.refusals import refusal
 from tests.contract.services.requests import EMAIL, SMS, send_request
+from tests.failpoints import failing_commands
 from tests.providers.files import FileHost, run_files
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 INSIDE = WorkerSettings(private_networks=True)
 USER = {"id": "u", "email": "a@example.com", "number": "+14155551212"}
+# MaxTimeMSExpired: what the driver does not repeat by itself, so that the worker meets it.
+TIME_IS_UP = 50
 PDF = {"filename": "a.pdf", "content": b"%PDF-1.7"}
 
 
@@ -174,6 +178,56 @@ async def test_a_mail_waits_for_its_files_alone(tenant: Tenant, mongodb_uri: str
         await until_final(tenant, sent.tracking_id, EMAIL)
 
     assert [(call.content.channel.value, len(call.files)) for call in post.calls] == [("SMS", 0), ("EMAIL", 1)]
+
+
+async def test_a_worker_that_stops_begins_no_fetch(
+    world: World, tenant: Tenant, mongodb_uri: str, host: FileHost
+) -> None:
+    """Files that wait for their turn at SIGTERM are left to another worker, however many there are."""
+    host.gate.clear()
+    stop, clock = asyncio.Event(), MovingClock()
+    post = Post()
+    sent = await tenant.send(*(mail({"filename": "b.txt", "url": host.url("/a.txt")}) for _ in range(12)))
+    async with asyncio.TaskGroup() as tasks:
+
+        async def work() -> None:
+            async with run_workers(mongodb_uri, everything(post), stop=stop, now=clock, settings=INSIDE):
+                await stop.wait()
+
+        tasks.create_task(work())
+        for _ in range(8):
+            await host.arrived.acquire()
+        leased = {"lease": {"$exists": True}}
+        while await world.database.messages.count_documents(leased) < len(sent):  # noqa: ASYNC110 # it has no event
+            await asyncio.sleep(0.02)
+        stop.set()
+        host.gate.set()
+
+    assert len(host.paths) == 8
+    async with run_workers(mongodb_uri, everything(post), now=clock, settings=INSIDE):
+        for one in sent:
+            assert state_of(await until_final(tenant, one.tracking_id, EMAIL)) == "SENT"
+
+
+async def test_a_file_that_cannot_be_stored_for_now(tenant: Tenant, mongodb_uri: str, host: FileHost) -> None:
+    """It is fetched again, and the other channels' calls that are under way go on."""
+    texts, mails = Post(name="texts"), Post(name="mails")
+    texts.gate.clear()
+    request = mail({"filename": "b.txt", "url": host.url("/a.txt")}, force_channels=[EMAIL, SMS])
+    failing: dict[str, Any] = {"namespace": "carillon.attachments", "errorCode": TIME_IS_UP}
+    async with (
+        open_client(mongodb_uri, app_name="aside") as aside,
+        run_workers(mongodb_uri, Providers(email=mails, sms=texts), settings=INSIDE),
+        failing_commands(aside, "carillon worker", "update", times=1, **failing),
+    ):
+        [sent] = await tenant.send(request)
+        await texts.called.acquire()
+        await host.arrived.acquire()
+        texts.gate.set()
+        delivered = [await until_final(tenant, sent.tracking_id, channel) for channel in (EMAIL, SMS)]
+
+    assert [(state_of(one), outcomes_of(one)) for one in delivered] == [("SENT", ["ACCEPTED"])] * 2
+    assert (host.paths, len(texts.calls)) == (["/a.txt"] * 2, 1)
 
 
 async def test_a_fetch_that_fails_for_now_is_tried_again(tenant: Tenant, mongodb_uri: str, host: FileHost) -> None:
@@ -388,6 +442,16 @@ async def test_a_sweep_spares_what_is_needed(world: World, tenant: Tenant) -> No
 
     assert await kept(world, tenant) == (0, 0)
     assert await entries(world, tenant) == 0
+
+
+async def test_a_sweep_spares_what_it_cannot_read(world: World, tenant: Tenant) -> None:
+    """Files of a message of a newer version stay, and the sweep goes on."""
+    [sent] = await tenant.send(mail(PDF))
+    await world.database.messages.update_one({"_id.m": sent.tracking_id}, {"$set": {"deliveries.0.state": "COLLECTED"}})
+
+    await sweep(world)
+
+    assert await kept(world, tenant) == (1, 1)
 
 
 async def test_a_sweep_spares_what_is_stored_meanwhile(world: World, tenant: Tenant) -> None:

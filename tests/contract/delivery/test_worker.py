@@ -10,10 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from carillon.v1 import channel_pb2, delivery_pb2, environments_pb2, messages_pb2, sender_pb2, user_pb2, users_pb2
+from services.delivery.attachments import Attachments
+from services.delivery.carrier import Carrier, Held
+from services.delivery.fetching import Fetcher
 from services.delivery.model import Answer
+from services.delivery.outbox import LEASE_S, Outbox
 from services.delivery.providers import Providers
-from services.delivery.worker import MAX_MESSAGES
-from services.kernel.clock import utc_now
+from services.delivery.worker import MAX_MESSAGES, SINGLE
+from services.kernel.clock import new_id, utc_now
 from services.kernel.mongo import open_client
 from services.messages.model import AttemptOutcome
 from services.users.model import PushToken
@@ -281,6 +285,32 @@ async def test_a_worker_that_stops_ends_its_calls_and_gives_back_the_rest(tenant
     assert (len(post.calls), len(next_post.calls)) == (1, 1)
 
 
+async def test_a_worker_that_stops_leaves_no_device_out(tenant: Tenant, mongodb_uri: str) -> None:
+    """Devices whose turn has not come at SIGTERM are another worker's at once, and those that have the push are not."""
+    stop, post, next_post = asyncio.Event(), Post(max_in_flight=1), Post()
+    post.gate.clear()
+    clock = MovingClock()
+    async with asyncio.TaskGroup() as tasks:
+
+        async def work() -> None:
+            async with run_workers(mongodb_uri, everything(post), stop=stop, now=clock):
+                await stop.wait()
+
+        [sent] = await tenant.send(push("first", "second", "third"))
+        tasks.create_task(work())
+        await post.called.acquire()
+        stop.set()
+        post.gate.set()
+
+    async with run_workers(mongodb_uri, everything(next_post), now=clock):
+        delivery = await until_final(tenant, sent.tracking_id, PUSH)
+
+    assert [token_of(call) for call in post.calls] == ["first"]
+    assert sorted(token_of(call) for call in next_post.calls) == ["second", "third"]
+    assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"] * 3)
+    assert [state_of(one) for one in delivery.targets] == ["SENT"] * 3
+
+
 @pytest.mark.parametrize("what", ["cancelled", "message deleted", "user deleted"])
 async def test_nothing_is_sent_of_what_was_taken_back(
     world: World, tenant: Tenant, mongodb_uri: str, what: str
@@ -332,29 +362,69 @@ async def test_an_outage_between_call_and_write(tenant: Tenant, mongodb_uri: str
     assert len(post.calls) == 1
 
 
-async def test_an_outage_in_the_middle_of_a_round(tenant: Tenant, mongodb_uri: str) -> None:
-    """A round that cannot be brought to its end costs its message the time of a lease, and the worker goes on."""
-    clock = MovingClock()
-    post = Post(answer=lambda _: Answer(AttemptOutcome.TARGET_GONE))
+async def test_an_outage_after_a_call(tenant: Tenant, mongodb_uri: str) -> None:
+    """That a device cannot be taken out of a profile for now loses nothing of what the calls of the round said."""
+    post = Post(answer=lambda one: Answer(AttemptOutcome.TARGET_GONE) if token_of(one) == "gone" else ACCEPTED)
     post.gate.clear()
+    async with open_client(mongodb_uri, app_name="aside") as aside, run_workers(mongodb_uri, everything(post)):
+        [sent] = await tenant.send(push("gone", "good"))
+        for _ in range(2):
+            await post.called.acquire()
+        async with failing_commands(aside, "carillon worker", "update", times=1, errorCode=TIME_IS_UP):
+            post.gate.set()
+            delivery = await until_final(tenant, sent.tracking_id, PUSH)
+
+    assert (state_of(delivery), sorted(outcomes_of(delivery))) == ("SENT", ["ACCEPTED", "TARGET_GONE"])
+    # The next push finds it gone again.
+    assert await tokens_of(tenant) == ["gone", "good"]
+
+
+async def test_an_outage_before_a_call(tenant: Tenant, mongodb_uri: str) -> None:
+    """A call that nobody knows may still begin is put off, and those under way for the same message go on."""
+    texts, mails = Post(name="texts"), Post(name="mails", max_in_flight=1)
+    for post in (texts, mails):
+        post.gate.clear()
     with capture_logs() as lines:
         async with (
             open_client(mongodb_uri, app_name="aside") as aside,
+            run_workers(mongodb_uri, Providers(email=mails, sms=texts)),
+        ):
+            await tenant.send(mail({"id": "alice", "email": "alice@example.com"}))
+            await mails.called.acquire()
+            [sent] = await tenant.send(send_request(user=BOB, force_channels=[EMAIL, SMS]))
+            await texts.called.acquire()
+            async with failing_commands(aside, "carillon worker", "find", errorCode=TIME_IS_UP):
+                mails.gate.set()
+                await until_logged(lines, "call_put_off")
+            texts.gate.set()
+            # Without waiting for a lease to end.
+            carried = [await until_final(tenant, sent.tracking_id, channel) for channel in (EMAIL, SMS)]
+
+    assert [(state_of(one), outcomes_of(one)) for one in carried] == [("SENT", ["ACCEPTED"])] * 2
+    assert (len(mails.calls), len(texts.calls)) == (2, 1)
+
+
+async def test_an_outage_in_the_middle_of_a_round(world: World, tenant: Tenant, mongodb_uri: str) -> None:
+    """A round that cannot be brought to its end costs its message the time of a lease, and the worker goes on."""
+    clock, post = MovingClock(), Post()
+    [sent] = await tenant.send(mail())
+    lease = {"owner": "gone", "token": "gone", "time": utc_now()}
+    await world.database.messages.update_one({"_id.m": sent.tracking_id}, {"$set": {"lease": lease}})
+    with capture_logs() as lines:
+        # The first update claims it; the second writes that the one before may have called somebody.
+        async with (
+            open_client(mongodb_uri, app_name="aside") as aside,
+            failing_commands(aside, "carillon worker", "update", skip=1, errorCode=TIME_IS_UP),
             run_workers(mongodb_uri, everything(post), now=clock),
         ):
-            [sent] = await tenant.send(push("gone"))
-            await post.called.acquire()
-            # That the token leaves the profile.
-            async with failing_commands(aside, "carillon worker", "update", times=1, errorCode=TIME_IS_UP):
-                post.gate.set()
-                await until_logged(lines, "round_abandoned")
+            await until_logged(lines, "round_abandoned")
+            await aside.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
             [other] = await tenant.send(mail())
             await until_final(tenant, other.tracking_id, EMAIL)
             clock.move(timedelta(seconds=61))
-            delivery = await until_final(tenant, sent.tracking_id, PUSH)
+            delivery = await until_final(tenant, sent.tracking_id, EMAIL)
 
-    assert (state_of(delivery), outcomes_of(delivery)) == ("FAILED", ["UNKNOWN", "TARGET_GONE"])
-    assert await tokens_of(tenant) == []
+    assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["UNKNOWN", "ACCEPTED"])
 
 
 async def test_a_defect_in_a_round_costs_one_message(world: World, tenant: Tenant, mongodb_uri: str) -> None:
@@ -369,6 +439,24 @@ async def test_a_defect_in_a_round_costs_one_message(world: World, tenant: Tenan
 
     assert state_of(delivery) == "SENT"
     assert [line["event"] for line in lines if line["log_level"] == "error"] == ["round_failed"]
+
+
+@pytest.mark.parametrize("field", ["deliveries.0.state", "options.apn.of_a_newer_version"])
+async def test_a_message_of_a_newer_version_is_left_to_it(
+    world: World, tenant: Tenant, mongodb_uri: str, field: str
+) -> None:
+    """A message that this version cannot read, as while a new one is rolled out, ends no worker and holds up nobody."""
+    [newer] = await tenant.send(mail())
+    query = {"_id.m": newer.tracking_id}
+    await world.database.messages.update_one(query, {"$set": {field: "COLLECTED"}})
+    with capture_logs() as lines:
+        async with run_workers(mongodb_uri, everything(Post())):
+            await until_logged(lines, "message_unreadable")
+            [sent] = await tenant.send(mail())
+            delivery = await until_final(tenant, sent.tracking_id, EMAIL)
+
+    assert state_of(delivery) == "SENT"
+    assert await count_leased(world, query) == 1
 
 
 async def test_the_words_of_a_provider_are_kept_as_text(tenant: Tenant, mongodb_uri: str) -> None:
@@ -396,6 +484,36 @@ async def test_an_outage_before_a_claim(tenant: Tenant, mongodb_uri: str) -> Non
         delivery = await until_final(tenant, sent.tracking_id, EMAIL)
 
     assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["ACCEPTED"])
+
+
+async def test_a_worker_whose_clock_is_slow_does_what_it_claims(world: World, tenant: Tenant) -> None:
+    """What is due is said by one clock: another that is behind does not have a message claimed over and over."""
+    [sent] = await tenant.send(mail())
+    # As another worker has left it.
+    soon = utc_now() + timedelta(minutes=5)
+    await world.database.messages.update_one(
+        {"_id.m": sent.tracking_id}, {"$set": {"deliveries.0.next_time": soon, "due_time": soon}}
+    )
+    post, stores = Post(), world.stores
+    later = MovingClock()
+    later.move(timedelta(minutes=6))
+    async with stores, Outbox(world.database, owner="slow", new_id=new_id, now=later) as outbox:
+        carrier = Carrier(
+            outbox=outbox,
+            users=stores.users,
+            providers=everything(post),
+            attachments=Attachments(stores.files, stores.messages, Fetcher(), clock=utc_now),
+            clock=utc_now,
+        )
+        [leased] = await outbox.claim(SINGLE, limit=1)
+        environment = await stores.catalogue.environment(tenant.client_id)
+        assert environment is not None
+        until = asyncio.get_running_loop().time() + LEASE_S
+        user = await stores.users.get(tenant.client_id, "bob")
+        await carrier.carry(Held(leased, until, environment, user, asyncio.Event()))
+        assert await outbox.claim(SINGLE, limit=1) == []
+
+    assert len(post.calls) == 1
 
 
 async def until_leased(world: World, *tracking_ids: str, count: int = 1) -> None:
