@@ -11,15 +11,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+PATIENCE_S = 5.0
+
+
+class BusyError(Exception):
+    """A provider does not keep up: whoever waits for it takes the room of what others carry."""
+
 
 class Bulkhead:
     """Lets ``size`` callers in at once, the others wait: by lane, and within a lane in their order.
 
     Not asyncio's semaphore, whose queue has one order: 250 mails of a broadcast would stand before a password mail.
+
+    Args:
+        size: How many are in at once.
+        patience_s: How long one waits. Once one has waited in vain, nobody begins to wait for as long.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, patience_s: float = PATIENCE_S) -> None:
         self._free = size
+        self._patience_s = patience_s
+        self._busy_until = 0.0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
@@ -29,6 +41,9 @@ class Bulkhead:
 
         Args:
             lane: The lower goes first.
+
+        Raises:
+            BusyError: If it takes too long, or has just taken too long for another.
         """
         await self._acquire(lane)
         try:
@@ -41,8 +56,19 @@ class Bulkhead:
         if self._free:
             self._free -= 1
             return
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._busy_until:
+            raise BusyError
+        place: asyncio.Future[None] = loop.create_future()
         heapq.heappush(self._waiting, (lane, next(self._order), place))
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._wait(place)
+        except TimeoutError:
+            self._busy_until = loop.time() + self._patience_s
+            raise BusyError from None
+
+    async def _wait(self, place: asyncio.Future[None]) -> None:
         try:
             await place
         except asyncio.CancelledError:

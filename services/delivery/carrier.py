@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import random
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.delivery.bulkhead import BusyError
 from services.delivery.closing import left_after, logged, targets_to_close
 from services.delivery.fetches import left_out_detail, next_fetch
 from services.delivery.model import Answer, Outgoing
@@ -48,6 +50,19 @@ if TYPE_CHECKING:
 # What is left of a lease after a call's deadline: enough to write what became of it.
 _MARGIN_S = 10.0
 _WRITE_AGAIN_S = 0.5
+# How long a message leaves its room to others whose provider does not keep up, up to twice as long.
+_BUSY = timedelta(seconds=10)
+
+
+class NotCalled(enum.Enum):
+    """Why a call was not made."""
+
+    NOT_NOW = enum.auto()
+    """It was taken back, taken over, or the worker ends: who comes next decides anew."""
+
+    BUSY = enum.auto()
+    """Its provider does not keep up."""
+
 
 _log = structlog.get_logger(__name__)
 
@@ -180,15 +195,27 @@ class Carrier:
         calls = await asyncio.gather(
             *(self._call(held, replace(outgoing, target=target), provider) for target, provider in carried)
         )
-        made = [call for call in calls if call]
+        made = [call for call in calls if isinstance(call, Tried)]
         if not made:
-            return delivery
+            return self._put_off(delivery, calls)
         await self._forget_gone(held, delivery.channel, made)
-        uncalled = [target for (target, _), call in zip(carried, calls, strict=True) if call is None]
+        uncalled = [target for (target, _), call in zip(carried, calls, strict=True) if isinstance(call, NotCalled)]
         after = tried(delivery, made, self._clock(), uncalled=uncalled, random=self._jitter)
+        if uncalled:
+            after = self._put_off(after, calls)
         if delivery.channel is Channel.EMAIL and after.state is DeliveryState.SENT:
             after = replace(after, detail=left_out_detail(held.attachments))
         return after
+
+    def _put_off(self, delivery: Delivery, calls: Sequence[Tried | NotCalled]) -> Delivery:
+        """Gives a delivery that is not due for a while where its provider does not keep up, so that others get in."""
+        if NotCalled.BUSY not in calls:
+            return delivery
+        return replace(delivery, next_time=self._later(delivery.next_time))
+
+    def _later(self, time: datetime | None) -> datetime:
+        later = self._clock() + _BUSY * (1 + self._jitter())
+        return max(later, time or later)
 
     async def _fetch(self, held: Held, delivery: Delivery, now: datetime) -> Delivery:
         """Fetches the files of a mail that are due; until all are there, or given up, the mail waits for them."""
@@ -230,10 +257,12 @@ class Carrier:
         calls = await asyncio.gather(
             *(self._call(held, replace(outgoing, target=target), provider) for target in targets)
         )
-        made = [call for call in calls if call]
+        made = [call for call in calls if isinstance(call, Tried)]
         await self._forget_gone(held, Channel.WEB_PUSH, made)
-        uncalled = [target for target, call in zip(targets, calls, strict=True) if call is None]
+        uncalled = [target for target, call in zip(targets, calls, strict=True) if isinstance(call, NotCalled)]
         left = left_after(closing, made, self._clock(), uncalled=uncalled, random=self._jitter)
+        if left and NotCalled.BUSY in calls:
+            left = replace(left, next_time=self._later(left.next_time))
         return [logged(one, made) if one is pushed else one for one in deliveries], left
 
     def _outgoing(self, held: Held, delivery: Delivery) -> Outgoing:
@@ -252,30 +281,36 @@ class Carrier:
             options=leased.options,
         )
 
-    async def _call(self, held: Held, outgoing: Outgoing, provider: Provider) -> Tried | None:
+    async def _call(self, held: Held, outgoing: Outgoing, provider: Provider) -> Tried | NotCalled:
         """Makes one call, unless there is a reason by now not to."""
-        async with self._providers.bulkhead(provider).enter(held.leased.lane):
-            try:
-                if outgoing.content.channel is Channel.EMAIL and held.attachments:
-                    # Only now, so that there are no more files in memory than calls.
-                    files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
-                    outgoing = replace(outgoing, files=files)
-                if not await self._may_call(held, outgoing, provider):
-                    return None
-            except Unavailable:
-                # The other calls of this round go on, and what becomes of them is written.
-                _log.warning("call_put_off", tracking_id=outgoing.tracking_id)
-                return None
-            started = self._clock()
-            try:
-                async with asyncio.timeout(provider.deadline_s):
-                    answer = await provider.deliver(outgoing)
-            except TimeoutError:
-                answer = Answer(AttemptOutcome.UNKNOWN, detail=f"no answer within {provider.deadline_s:g} s")
-            except Exception:
-                # A defect of ours or of a library costs this call, not the worker; what was sent, nobody knows.
-                _log.exception("provider_failed", provider=provider.name, tracking_id=outgoing.tracking_id)
-                answer = Answer(AttemptOutcome.UNKNOWN, detail="internal error")
+        try:
+            async with self._providers.bulkhead(provider).enter(held.leased.lane):
+                return await self._call_now(held, outgoing, provider)
+        except BusyError:
+            return NotCalled.BUSY
+
+    async def _call_now(self, held: Held, outgoing: Outgoing, provider: Provider) -> Tried | NotCalled:
+        try:
+            if outgoing.content.channel is Channel.EMAIL and held.attachments:
+                # Only now, so that there are no more files in memory than calls.
+                files, held.attachments = await self._attachments.load(held.leased.key, held.attachments)
+                outgoing = replace(outgoing, files=files)
+            if not await self._may_call(held, outgoing, provider):
+                return NotCalled.NOT_NOW
+        except Unavailable:
+            # The other calls of this round go on, and what becomes of them is written.
+            _log.warning("call_put_off", tracking_id=outgoing.tracking_id)
+            return NotCalled.NOT_NOW
+        started = self._clock()
+        try:
+            async with asyncio.timeout(provider.deadline_s):
+                answer = await provider.deliver(outgoing)
+        except TimeoutError:
+            answer = Answer(AttemptOutcome.UNKNOWN, detail=f"no answer within {provider.deadline_s:g} s")
+        except Exception:
+            # A defect of ours or of a library costs this call, not the worker; what was sent, nobody knows.
+            _log.exception("provider_failed", provider=provider.name, tracking_id=outgoing.tracking_id)
+            answer = Answer(AttemptOutcome.UNKNOWN, detail="internal error")
         ATTEMPTS.labels(provider.name, answer.outcome.value).inc()
         if answer.outcome is not AttemptOutcome.ACCEPTED:
             _log.info(

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
-from services.delivery.bulkhead import Bulkhead
+import pytest
+
+from services.delivery.bulkhead import Bulkhead, BusyError
 
 
 async def turn() -> None:
@@ -76,3 +78,21 @@ async def test_a_place_is_not_lost_by_a_cancellation() -> None:
     assert leaving.done()
     assert [task.cancelled() for task in (waiting, let_in)] == [True] * 2
     assert isinstance(failing.exception(), ZeroDivisionError)
+
+
+async def test_who_waits_for_too_long_goes_away() -> None:
+    """A caller that does not get in within its time is told so, and so is who comes right after; a free place is free."""
+    bulkhead, gate = Bulkhead(1, patience_s=0.05), asyncio.Event()
+
+    async def call() -> None:
+        async with bulkhead.enter(0):
+            await gate.wait()
+
+    inside = asyncio.create_task(call())
+    await turn()
+    for _ in range(2):
+        with pytest.raises(BusyError):
+            await call()
+    gate.set()
+    await inside
+    await call()
