@@ -7,6 +7,7 @@ import enum
 import random
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 # What is left of a lease after a call's deadline: enough to write what became of it.
 _MARGIN_S = 10.0
 _WRITE_AGAIN_S = 0.5
+# What ends within this time is written together.
+_GRACE_S = 0.1
 # How long a message leaves its room to others whose provider does not keep up, up to twice as long.
 _BUSY = timedelta(seconds=10)
 
@@ -117,7 +120,7 @@ class Carrier:
         self._jitter = jitter
 
     async def carry(self, held: Held) -> None:
-        """Makes all calls that are due, and writes the message once.
+        """Makes all calls that are due, and writes the message: once, if all of them end within moments.
 
         Raises:
             Unavailable: If nobody knows whether it was written.
@@ -127,12 +130,40 @@ class Carrier:
             # Whatever the clock here says: that something is due was decided by another.
             now = max(now, leased.claim_time)
         deliveries = await self._taken_over(held, now)
+        so_far = list(deliveries)
         async with asyncio.TaskGroup() as channels:
-            running = [channels.create_task(self._deliver(held, delivery, now)) for delivery in deliveries]
+            running = [
+                channels.create_task(self._deliver(held, delivery, now, partial(so_far.__setitem__, i)))
+                for i, delivery in enumerate(deliveries)
+            ]
+            await self._record(held, deliveries, so_far, running)
         after, closing = await self._close(held, [task.result() for task in running], now)
         await self._finish(held, after, closing)
         if held.attachments and any(map(needs_files, leased.deliveries)) and not any(map(needs_files, after)):
             await self._attachments.forget(leased.key)
+
+    async def _record(
+        self,
+        held: Held,
+        deliveries: Sequence[Delivery],
+        so_far: list[Delivery],
+        running: Sequence[asyncio.Task[Delivery]],
+    ) -> None:
+        """Writes what is known by now for as long as some calls go on: a crash must not make the others anew."""
+        written = list(deliveries)
+        pending: set[asyncio.Task[Delivery]] = set(running)
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=_GRACE_S)
+            for i, task in enumerate(running):
+                if task not in pending and not task.cancelled() and task.exception() is None:
+                    so_far[i] = task.result()
+            if not pending or so_far == written or held.is_lost:
+                continue
+            try:
+                await self._outbox.record(held.leased, written, so_far)
+                written = list(so_far)
+            except Unavailable:
+                _log.warning("progress_not_recorded", tracking_id=held.leased.key.tracking_id)
 
     async def _taken_over(self, held: Held, now: datetime) -> Sequence[Delivery]:
         leased = held.leased
@@ -165,8 +196,10 @@ class Carrier:
                 await asyncio.sleep(_WRITE_AGAIN_S)
         return None
 
-    async def _deliver(self, held: Held, delivery: Delivery, now: datetime) -> Delivery:
-        """Makes the calls of one channel, and gives what became of it."""
+    async def _deliver(
+        self, held: Held, delivery: Delivery, now: datetime, report: Callable[[Delivery], None]
+    ) -> Delivery:
+        """Makes the calls of one channel, and gives what became of it; reports what it has come to meanwhile."""
         if held.attachments and needs_files(delivery):
             delivery = await self._fetch(held, delivery, now)
         if not is_due(delivery, now):
@@ -192,9 +225,18 @@ class Carrier:
             return left_out(delivery, SkipReason.PROVIDER_NOT_CONFIGURED, now)
 
         outgoing = self._outgoing(held, delivery)
-        calls = await asyncio.gather(
-            *(self._call(held, replace(outgoing, target=target), provider) for target, provider in carried)
-        )
+        ended: list[Tried] = []
+        waiting = [target for target, _ in carried]
+
+        async def call_one(target: Target, provider: Provider) -> Tried | NotCalled:
+            call = await self._call(held, replace(outgoing, target=target), provider)
+            if isinstance(call, Tried):
+                ended.append(call)
+                waiting.remove(target)
+                report(tried(delivery, ended, self._clock(), uncalled=waiting, random=self._jitter))
+            return call
+
+        calls = await asyncio.gather(*(call_one(target, provider) for target, provider in carried))
         made = [call for call in calls if isinstance(call, Tried)]
         if not made:
             return self._put_off(delivery, calls)

@@ -238,6 +238,17 @@ class Outbox:
                     array_filters=filters,
                 )
 
+    async def record(self, leased: Leased, befores: Sequence[Delivery], afters: Sequence[Delivery]) -> None:
+        """Writes what channels have come to while others of the same round still wait; the lease stays.
+
+        When something is due next is left to `finish`: if each channel derived that for itself, one would undo
+        another's. Does nothing if the message was taken over, or is gone.
+        """
+        set_fields, unset, filters = _changes(befores, afters)
+        update = {"$set": set_fields} | ({"$unset": unset} if unset else {})
+        ours = {"_id": leased.key.document_id, "lease.token": leased.token}
+        await self._writes.submit([UpdateOne(ours, update, array_filters=filters)])
+
     async def finish(
         self,
         leased: Leased,
@@ -292,18 +303,14 @@ class Outbox:
         return [None] * len(rounds)
 
 
-def _finishing(
-    leased: Leased,
-    deliveries: Sequence[Delivery],
-    attachments: Sequence[Attachment],
-    closing: Closing | None,
-    now: datetime,
-) -> list[UpdateOne]:
-    """Gives the updates of which one, at most, finds the message as it expects it."""
+def _changes(
+    befores: Sequence[Delivery], afters: Sequence[Delivery]
+) -> tuple[Document, Document, list[Mapping[str, Any]]]:
+    """Gives what an update sets and unsets where deliveries have changed, and its array filters."""
     set_fields: Document = {}
-    unset: Document = {"lease": ""}
+    unset: Document = {}
     filters: list[Mapping[str, Any]] = []
-    for i, (before, after) in enumerate(zip(leased.deliveries, deliveries, strict=True)):
+    for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
         if before == after:
             continue
         # Of one that was cancelled meanwhile the attempts are kept, and the state only if it was sent all the same.
@@ -330,6 +337,19 @@ def _finishing(
                 set_fields[f"{states}.{name}"] = value
             else:
                 unset[f"{states}.{name}"] = ""
+    return set_fields, unset, filters
+
+
+def _finishing(
+    leased: Leased,
+    deliveries: Sequence[Delivery],
+    attachments: Sequence[Attachment],
+    closing: Closing | None,
+    now: datetime,
+) -> list[UpdateOne]:
+    """Gives the updates of which one, at most, finds the message as it expects it."""
+    set_fields, unset, filters = _changes(leased.deliveries, deliveries)
+    unset["lease"] = ""
     due_times = [delivery.next_time or now for delivery in deliveries if is_open(delivery)]
     if leased.schedule_time and not leased.is_cancelled:
         due_times.append(leased.schedule_time)

@@ -27,6 +27,7 @@ from tests.contract.delivery.world import (
     TEMPORARY,
     MovingClock,
     Post,
+    delivery_of,
     everything,
     logged,
     outcomes_of,
@@ -227,6 +228,61 @@ async def test_a_worker_that_died_is_taken_over(tenant: Tenant, mongodb_uri: str
     assert seen == [["UNKNOWN"]]
     assert (state_of(delivery), outcomes_of(delivery)) == ("SENT", ["UNKNOWN", "ACCEPTED"])
     assert delivery.attempts[0].provider == "post"
+
+
+async def test_what_others_have_taken_is_not_sent_again(tenant: Tenant, mongodb_uri: str) -> None:
+    """A worker that dies while one call goes on has written what ended before: only that call is made again."""
+    clock, slow, quick, post = MovingClock(), Post(name="slow"), Post(name="quick"), Post()
+    slow.gate.clear()
+    request = push("a", "b")
+    request.user.email = "bob@example.com"
+    request.force_channels.append(EMAIL)
+    async with asyncio.TaskGroup() as tasks:
+
+        async def die() -> None:
+            async with run_workers(mongodb_uri, Providers(email=slow, fcm=quick), now=clock):
+                await asyncio.Event().wait()
+
+        worker = tasks.create_task(die())
+        [sent] = await tenant.send(request)
+        await slow.called.acquire()
+        await until(tenant, sent.tracking_id, PUSH, lambda one: state_of(one) == "SENT")
+        worker.cancel()
+
+    clock.move(timedelta(seconds=61))
+    async with run_workers(mongodb_uri, everything(post), now=clock):
+        mailed = await until_final(tenant, sent.tracking_id, EMAIL)
+    pushed = delivery_of(await logged(tenant, sent.tracking_id), PUSH)
+
+    assert [call.content.channel for call in post.calls] == ["EMAIL"]
+    assert outcomes_of(mailed) == ["UNKNOWN", "ACCEPTED"]
+    assert (state_of(pushed), outcomes_of(pushed)) == ("SENT", ["ACCEPTED", "ACCEPTED"])
+
+
+async def test_devices_that_have_a_push_are_not_sent_it_again(tenant: Tenant, mongodb_uri: str) -> None:
+    """A worker that dies while one device's provider does not answer has written which devices have the push."""
+    clock, slow, quick, post = MovingClock(), Post(name="slow"), Post(name="quick"), Post()
+    slow.gate.clear()
+    request = push("a", "b")
+    request.user.push_tokens.add(provider=user_pb2.PUSH_PROVIDER_APN, token="c").device.device_id = "c"
+    async with asyncio.TaskGroup() as tasks:
+
+        async def die() -> None:
+            async with run_workers(mongodb_uri, Providers(apns=slow, fcm=quick), now=clock):
+                await asyncio.Event().wait()
+
+        worker = tasks.create_task(die())
+        [sent] = await tenant.send(request)
+        await until(tenant, sent.tracking_id, PUSH, lambda one: len(one.attempts) == 2)
+        worker.cancel()
+
+    clock.move(timedelta(seconds=61))
+    async with run_workers(mongodb_uri, everything(post), now=clock):
+        delivery = await until_final(tenant, sent.tracking_id, PUSH)
+
+    assert [token_of(call) for call in post.calls] == ["c"]
+    assert outcomes_of(delivery) == ["ACCEPTED", "ACCEPTED", "UNKNOWN", "ACCEPTED"]
+    assert [state_of(one) for one in delivery.targets] == ["SENT"] * 3
 
 
 async def test_a_worker_that_was_overtaken_writes_nothing(tenant: Tenant, mongodb_uri: str) -> None:

@@ -81,7 +81,7 @@ async def test_a_place_is_not_lost_by_a_cancellation() -> None:
 
 
 async def test_who_waits_for_too_long_goes_away() -> None:
-    """A caller that does not get in within its time is told so, and so is who comes right after; a free place is free."""
+    """A caller that does not get in within its time is told so, and so is who comes next; a free place is free."""
     bulkhead, gate = Bulkhead(1, patience_s=0.05), asyncio.Event()
 
     async def call() -> None:
