@@ -778,7 +778,7 @@ async def test_no_failure_but_gone_takes_a_device_out(tenant: Tenant, mongodb_ur
     assert await tokens_of(tenant) == ["mine"]
 
 
-async def test_a_provider_that_hangs_holds_up_nobody_else(tenant: Tenant, mongodb_uri: str) -> None:
+async def test_a_provider_that_hangs_holds_up_nobody_else(world: World, tenant: Tenant, mongodb_uri: str) -> None:
     """However many mails wait for a mail server that does not answer, a text goes out; the mails wait in MongoDB."""
     hung, texts = Post(name="hung", max_in_flight=1, deadline_s=30), Post(name="texts")
     hung.gate.clear()
@@ -788,10 +788,12 @@ async def test_a_provider_that_hangs_holds_up_nobody_else(tenant: Tenant, mongod
         [sent] = await tenant.send(send_request(user=BOB, force_channels=[SMS]))
         delivery = await until_final(tenant, sent.tracking_id, SMS)
         last = (await logged(tenant, mails[-1][0].tracking_id)).deliveries[0]
+        put_off = await world.database.messages.count_documents({"deliveries.next_time": {"$exists": True}})
         hung.gate.set()
 
     assert outcomes_of(delivery) == ["ACCEPTED"]
     assert (state_of(last), outcomes_of(last)) == ("PENDING", [])
+    assert put_off > 0
     assert len(hung.calls) <= 2
 
 
