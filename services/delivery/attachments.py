@@ -170,6 +170,8 @@ class Attachments:
                     raise_if_cancelled()
             except Unavailable:
                 _log.warning("files_not_swept")
+            # Not only at the next round: a cancellation that the driver has lost would be noticed ten minutes later.
+            raise_if_cancelled()
             await sleep(_SWEEP_INTERVAL_S)
 
 

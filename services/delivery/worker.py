@@ -127,8 +127,8 @@ class Worker:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(_RENEW_S)
             raise_if_cancelled()
+            await asyncio.sleep(_RENEW_S)
             held = list(self._held.values())
             if not held:
                 continue

@@ -12,11 +12,13 @@ import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from carillon.v1 import messages_pb2, sender_pb2, users_pb2
+from services.delivery.attachments import Attachments
 from services.delivery.fetches import FETCHED_WITHIN
+from services.delivery.fetching import Fetcher
 from services.delivery.providers import Providers
 from services.kernel.clock import new_id, utc_now
 from services.kernel.mongo import open_client
-from services.messages.files import CHECK_AFTER
+from services.messages.files import CHECK_AFTER, FileStore
 from services.settings import WorkerSettings
 from services.users.erasures import AGAIN_AFTER
 from tests.contract.delivery.world import (
@@ -40,6 +42,7 @@ from tests.providers.files import FileHost, run_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
     from tests.contract.services.world import Tenant, World
 
@@ -452,6 +455,30 @@ async def test_a_sweep_spares_what_it_cannot_read(world: World, tenant: Tenant) 
     await sweep(world)
 
     assert await kept(world, tenant) == (1, 1)
+
+
+async def test_a_sweep_whose_cancellation_is_lost_ends_all_the_same(world: World) -> None:
+    """A worker that stops in the middle of a sweep ends at once, also where the driver loses the cancellation."""
+    begun = asyncio.Event()
+
+    class Losing(FileStore):
+        async def sweep(self, now: datetime, find_needed: Any) -> int:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return 0
+            return 0
+
+    files = Losing(world.stores.database)
+    attachments = Attachments(files, world.stores.messages, Fetcher(private_networks=False), clock=utc_now)
+    sweeping = asyncio.create_task(attachments.run())
+    await begun.wait()
+    sweeping.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.gather(sweeping, return_exceptions=True)
+
+    assert sweeping.cancelled()
 
 
 async def test_a_sweep_spares_what_is_stored_meanwhile(world: World, tenant: Tenant) -> None:

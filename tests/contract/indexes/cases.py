@@ -134,6 +134,12 @@ async def _finish(outbox: Outbox, leased: list[Leased]) -> None:
         await outbox.finish(one, sent, one.create_time)
 
 
+async def _record(outbox: Outbox, leased: list[Leased]) -> None:
+    for one in leased:
+        sent = [replace(delivery, state=DeliveryState.SENT) for delivery in one.deliveries]
+        await outbox.record(one, one.deliveries, sent)
+
+
 async def _interrupt(outbox: Outbox, leased: list[Leased]) -> None:
     for one in leased:
         now = one.create_time
@@ -390,6 +396,7 @@ CASES = [
     _claim("renew", lambda outbox, leased: outbox.renew(leased), docs=20),
     _claim("standing", lambda outbox, leased: outbox.standing(leased[0]), docs=1),
     _claim("record_interruption", _interrupt, docs=10),
+    _claim("record", _record, docs=10),
     # Twice the one that browsers were pushed: it may have been taken back meanwhile.
     _claim("finish", _finish, docs=20),
     _case(
