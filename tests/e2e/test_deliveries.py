@@ -23,11 +23,9 @@ def show(line: str) -> None:
 @pytest.mark.timeout(400)
 async def test_workers_that_are_killed_lose_nothing(tmp_path: Path) -> None:
     """Every message is sent on all four channels, whatever is killed, refused or left without an answer meanwhile."""
-    account = await deliver_and_kill(
-        tmp_path, count=MESSAGES, seed=7, report=lambda line: sys.stderr.write(f"{line}\n")
-    )
+    account = await deliver_and_kill(tmp_path, count=MESSAGES, seed=7, report=show)
 
-    sys.stderr.write("\n".join((*account.lines(), "")))
+    show("\n".join(account.lines()))
     assert account.problems == []
     assert account.kills >= 1
     assert account.refused_mails > 0
