@@ -32,7 +32,7 @@ from services.messages.documents import (
     target_to_document,
 )
 from services.messages.model import DeliveryState, needs_files
-from services.messages.sources import DUE_INDEX
+from services.messages.sources import DUE_INDEX, LEASE_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-LEASE_S = 60.0
 MAX_CLAIM = 100
 # Taken at random from these: two workers that look at the same moment seldom want the same.
 _CANDIDATES = 400

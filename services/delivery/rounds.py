@@ -106,7 +106,6 @@ def tried(
     now: datetime,
     *,
     uncalled: Sequence[Target] = (),
-    is_last_chance: bool = False,
     random: Callable[[], float],
 ) -> Delivery:
     """Gives the delivery after a round of calls; one for each target that was tried, at least one.
@@ -116,7 +115,6 @@ def tried(
         calls: What was called.
         now: When the last of them ended.
         uncalled: Devices or browsers that this worker could not call any more: the next round does.
-        is_last_chance: Whether what failed is not to be tried again, as where the message ends.
         random: Spreads what is tried again.
     """
     attempts = (*delivery.attempts, *(call.attempt for call in calls))
@@ -127,7 +125,7 @@ def tried(
 
     next_time, failed_count = None, delivery.failed_count
     is_to_repeat = any(_TARGET_STATES[call.answer.outcome] is DeliveryState.PENDING for call in calls)
-    if is_to_repeat and not is_last_chance:
+    if is_to_repeat:
         failed_count += 1
         next_time = next_attempt(
             first_attempt_time(delivery) or calls[0].start_time,
@@ -136,7 +134,7 @@ def tried(
             retry_after=max((one.retry_after for one in failures if one.retry_after), default=None),
             random=random,
         )
-    elif uncalled and not is_last_chance:
+    elif uncalled:
         next_time = now
     if next_time is None:
         # What is open now stays so for ever: it failed.

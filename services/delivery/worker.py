@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.delivery.carrier import Held
-from services.delivery.outbox import LEASE_S, MAX_CLAIM
+from services.delivery.outbox import MAX_CLAIM
 from services.kernel.errors import Unavailable
 from services.kernel.mongo import raise_if_cancelled
+from services.messages.sources import LEASE_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -17,6 +17,8 @@ TRACKING_INDEX = "tracking"
 LOG_INDEX = "log"
 REQUEST_INDEX = "request"
 DUE_INDEX = "due"
+LEASE_S = 60.0
+"""How long a worker that has claimed a message keeps it, unless it says so again."""
 
 _COMPARED = {
     "user_ids": "_id.u",

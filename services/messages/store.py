@@ -39,7 +39,7 @@ from services.messages.model import (
     needs_files,
     optional_fields,
 )
-from services.messages.sources import DUE_INDEX, REQUEST_INDEX, TRACKING_INDEX
+from services.messages.sources import DUE_INDEX, LEASE_S, REQUEST_INDEX, TRACKING_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,9 +62,6 @@ LATER: Mapping[str, Any] = {"box": "later", "unread": False}
 
 # A browser that was away for up to 30 days is told what was taken back meanwhile.
 _TOMBSTONE = timedelta(days=31)
-
-# How long a worker that has a message keeps it, unless it says so again.
-_LEASE = timedelta(seconds=60)
 
 _LIVE_INDEX = "live"
 # What is left of a deleted message, for as long as it would have been kept.
@@ -311,7 +308,7 @@ def _shown(ids: Sequence[dict[str, str]]) -> dict[str, Any]:
 
 def _closing(now: datetime) -> list[dict[str, Any]]:
     """Gives the update by which a worker closes what browsers show; of one that a worker has, when that is done."""
-    at_end_of_lease = {"$ifNull": ["$due_time", now + _LEASE]}
+    at_end_of_lease = {"$ifNull": ["$due_time", now + timedelta(seconds=LEASE_S)]}
     due_time = {"$cond": [{"$gt": ["$lease", None]}, at_end_of_lease, {"$min": ["$due_time", now]}]}
     return [{"$set": {"closing": {"$literal": {"time": now}}, "due_time": due_time}}]
 

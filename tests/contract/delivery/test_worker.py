@@ -14,12 +14,13 @@ from services.delivery.attachments import Attachments
 from services.delivery.carrier import Carrier, Held
 from services.delivery.fetching import Fetcher
 from services.delivery.model import Answer
-from services.delivery.outbox import LEASE_S, Outbox
+from services.delivery.outbox import Outbox
 from services.delivery.providers import Providers
 from services.delivery.worker import MAX_MESSAGES, SINGLE
 from services.kernel.clock import new_id, utc_now
 from services.kernel.mongo import open_client
 from services.messages.model import AttemptOutcome
+from services.messages.sources import LEASE_S
 from services.users.model import PushToken
 from tests.contract.delivery.world import (
     ACCEPTED,
