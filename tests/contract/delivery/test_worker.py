@@ -30,6 +30,7 @@ from tests.contract.delivery.world import (
     Post,
     delivery_of,
     everything,
+    killed_worker,
     logged,
     outcomes_of,
     run_workers,
@@ -205,16 +206,9 @@ async def test_a_worker_that_died_is_taken_over(tenant: Tenant, mongodb_uri: str
     dying.gate.clear()
     seen: list[list[str]] = []
 
-    async with asyncio.TaskGroup() as tasks:
-
-        async def die() -> None:
-            async with run_workers(mongodb_uri, everything(dying), now=clock):
-                await asyncio.Event().wait()
-
-        worker = tasks.create_task(die())
+    async with killed_worker(mongodb_uri, everything(dying), now=clock):
         [sent] = await tenant.send(mail())
         await dying.called.acquire()
-        worker.cancel()
 
     post.gate.clear()
     clock.move(timedelta(seconds=61))
@@ -238,17 +232,10 @@ async def test_what_others_have_taken_is_not_sent_again(tenant: Tenant, mongodb_
     request = push("a", "b")
     request.user.email = "bob@example.com"
     request.force_channels.append(EMAIL)
-    async with asyncio.TaskGroup() as tasks:
-
-        async def die() -> None:
-            async with run_workers(mongodb_uri, Providers(email=slow, fcm=quick), now=clock):
-                await asyncio.Event().wait()
-
-        worker = tasks.create_task(die())
+    async with killed_worker(mongodb_uri, Providers(email=slow, fcm=quick), now=clock):
         [sent] = await tenant.send(request)
         await slow.called.acquire()
         await until(tenant, sent.tracking_id, PUSH, lambda one: state_of(one) == "SENT")
-        worker.cancel()
 
     clock.move(timedelta(seconds=61))
     async with run_workers(mongodb_uri, everything(post), now=clock):
@@ -266,16 +253,9 @@ async def test_devices_that_have_a_push_are_not_sent_it_again(tenant: Tenant, mo
     slow.gate.clear()
     request = push("a", "b")
     request.user.push_tokens.add(provider=user_pb2.PUSH_PROVIDER_APN, token="c").device.device_id = "c"
-    async with asyncio.TaskGroup() as tasks:
-
-        async def die() -> None:
-            async with run_workers(mongodb_uri, Providers(apns=slow, fcm=quick), now=clock):
-                await asyncio.Event().wait()
-
-        worker = tasks.create_task(die())
+    async with killed_worker(mongodb_uri, Providers(apns=slow, fcm=quick), now=clock):
         [sent] = await tenant.send(request)
         await until(tenant, sent.tracking_id, PUSH, lambda one: len(one.attempts) == 2)
-        worker.cancel()
 
     clock.move(timedelta(seconds=61))
     async with run_workers(mongodb_uri, everything(post), now=clock):

@@ -104,6 +104,20 @@ async def run_workers(
             stop.set()
 
 
+@asynccontextmanager
+async def killed_worker(mongodb_uri: str, providers: Providers, *, now: Clock) -> AsyncIterator[None]:
+    """Runs a worker that ends with the block as if it were killed: whatever it is about, it writes nothing more."""
+    async with asyncio.TaskGroup() as tasks:
+
+        async def work() -> None:
+            async with run_workers(mongodb_uri, providers, now=now):
+                await asyncio.Event().wait()
+
+        worker = tasks.create_task(work())
+        yield
+        worker.cancel()
+
+
 async def logged(tenant: Tenant, tracking_id: str) -> messages_pb2.Message:
     """Gives a message as the log has it."""
     request = messages_pb2.GetMessageRequest(tracking_id=tracking_id)
