@@ -24,6 +24,8 @@ from starlette.responses import JSONResponse, Response
 from gateway.http import dev as dev_routes
 from gateway.http import errors, twilio, unsubscribe
 from gateway.http.files import Files
+from gateway.http.notificationapi.router import create_router as create_notificationapi_router
+from gateway.http.notificationapi.slashes import Slashes
 from services.kernel.errors import DomainError
 from services.kernel.server import PortTakenError
 
@@ -77,6 +79,10 @@ def create_app(
         app.include_router(twilio.create_router(services, signatures))
     if dev:
         app.include_router(dev_routes.create_router(dev))
+    if services:
+        # After ours: its paths begin with the id of a client, which may be any word.
+        app.include_router(create_notificationapi_router(services))
+        app.add_middleware(Slashes)
     # Last, as it takes every path.
     app.mount("/", Files())
     return app

@@ -1,0 +1,107 @@
+"""What their SDKs send: JSON, whatever its Content-Type says, and with fields that we do not know."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastapi import HTTPException
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+MAX_BODY_BYTES = 6 * 1024 * 1024
+_READ_S = 30.0
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Lenient(BaseModel):
+    """A body, or a part of one; what it does not know is kept, in ``model_extra``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+async def read_json(request: Request) -> Any:
+    """Reads the body; None where there is none.
+
+    The documented C# class writes its JSON into a JSON string: that is read once more.
+
+    Raises:
+        HTTPException: If it is too large, does not come, or is no JSON.
+    """
+    raw = await _read(request)
+    if not raw.strip():
+        return None
+    value = _parse(raw)
+    return _parse(value.encode("utf-8", "surrogatepass")) if isinstance(value, str) else value
+
+
+def checked(model: type[M], value: object) -> M:
+    """Gives a body as a model.
+
+    Raises:
+        RequestValidationError: If it is none; all that is wrong is named, by its place in the body.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in problems]) from None
+
+
+def json_body(model: type[BaseModel], *, is_list: bool = False) -> dict[str, Any]:
+    """Gives what OpenAPI is told of a body that is read by ``read_json``: as ``openapi_extra`` of its route."""
+    schema = model.model_json_schema(by_alias=True)
+    definitions = schema.pop("$defs", {})
+
+    def inline(part: Any) -> Any:
+        if isinstance(part, dict):
+            if reference := part.get("$ref"):
+                return inline(definitions[reference.rpartition("/")[2]])
+            return {name: inline(value) for name, value in part.items()}
+        return [inline(one) for one in part] if isinstance(part, list) else part
+
+    schema = inline(schema)
+    if is_list:
+        schema = {"type": "array", "items": schema}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+async def _read(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_READ_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise HTTPException(413, f"the body may have {MAX_BODY_BYTES} bytes")
+    except TimeoutError:
+        raise HTTPException(408, "the body did not come in time") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body is not whole") from None
+    return bytes(body)
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        value = json.loads(raw, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise HTTPException(400, "the body is nested too deep") from None
+    except ValueError as error:
+        raise HTTPException(400, f"the body is not JSON: {error}") from None
+    # JSON can hold half a character ("\ud800"), protobuf cannot.
+    if rb"\ud" in raw.lower():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise HTTPException(400, "the body must be valid Unicode, but has an unpaired surrogate") from None
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,22 @@
+"""All routes of NotificationAPI's REST interface; every path begins with the client's id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+from gateway.http.notificationapi import accounts, browsers
+from gateway.http.notificationapi.services import Services
+
+if TYPE_CHECKING:
+    import grpc
+
+
+def create_router(channel: grpc.aio.Channel) -> APIRouter:
+    """Makes the routes."""
+    router = APIRouter(tags=["NotificationAPI"])
+    services = Services(channel)
+    router.include_router(accounts.create_router(services))
+    router.include_router(browsers.create_router(services))
+    return router

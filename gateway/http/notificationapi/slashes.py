@@ -1,0 +1,28 @@
+"""Paths as their SDKs write them: a base URL that ends in a slash makes two, and core ends some paths with one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_THEIRS = re.compile(rb"/+[^/]+/+(?:sender|users|user_preferences|notifications|schedule|logs|auth)(?:/|$)")
+_SLASHES = re.compile(rb"/{2,}")
+
+
+class Slashes:
+    """Makes one slash of several, and none of the last; only in paths that are theirs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        if scope["type"] == "http" and _THEIRS.match(raw := scope.get("raw_path") or b""):
+            # In the path as it came: an encoded slash belongs to a user's id.
+            raw = _SLASHES.sub(b"/", raw).removesuffix(b"/")
+            scope = {**scope, "raw_path": raw, "path": unquote(raw.decode("ascii", "replace"))}
+        await self._app(scope, receive, send)
