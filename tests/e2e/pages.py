@@ -15,7 +15,7 @@ from gateway.http.app import serve_http
 from gateway.http.files import WEB_DIR
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from fastapi import Request, Response
 
@@ -56,6 +56,16 @@ async def serve_page(html: str) -> AsyncIterator[str]:
     app.get("/", response_class=HTMLResponse)(lambda: html)
     async with _serve(app) as address:
         yield f"{address}/"
+
+
+@asynccontextmanager
+async def serve_folders(folders: Mapping[str, Path]) -> AsyncIterator[str]:
+    """Serves folders by the paths that they are under, from an origin of its own; gives the address."""
+    app = FastAPI()
+    for path, folder in folders.items():
+        app.mount(path, StaticFiles(directory=folder))
+    async with _serve(app) as address:
+        yield address
 
 
 @asynccontextmanager

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from carillon.v1 import notifications_pb2, sub_notifications_pb2
+from services.kernel.mongod import LocalMongod
+from tests.conformance.browsers.certificate import write_certificate
+from tests.conformance.browsers.js_client import CURRENT, ChromiumPage, JsClient, JsdomPage
+from tests.conformance.browsers.sdks import MODULES, WEB, install, run_node
+from tests.contract.services.requests import EMAIL, INAPP_WEB, definition, inapp
+from tests.e2e.browser import launch_chromium, open_page
+from tests.e2e.pages import serve_folders
+from tests.e2e.stack import run_stack
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Browser
+
+    from tests.conformance.browsers.js_client import Page
+    from tests.conformance.browsers.sdks import Node
+    from tests.contract.services.world import Caller
+    from tests.e2e.stack import Stack
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Where the MongoDB of the tests is."""
+    async with LocalMongod(tmp_path_factory.mktemp("mongod")) as mongod:
+        yield mongod.uri
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(mongodb_uri: str) -> AsyncIterator[Stack]:
+    """Running services and a running gateway; each test has a user of its own."""
+    async with run_stack(mongodb_uri) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def backend(stack: Stack) -> AsyncIterator[Caller]:
+    """Calls the services as a backend does, with two notifications defined."""
+    note = definition("note", inapp("{{ title }}"), title="Notes", channels=(INAPP_WEB, EMAIL))
+    news = definition("news", inapp("{{ title }}"), title="News")
+    part = sub_notifications_pb2.PutSubNotificationRequest(
+        notification_id="note", sub_notification_id="family", title="Notes of the family"
+    )
+    async with stack.backend() as backend:
+        for made in (note, news):
+            await backend.notifications.PutNotification(notifications_pb2.PutNotificationRequest(notification=made))
+        await backend.sub_notifications.PutSubNotification(part)
+        yield backend
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
+    """The process that runs the SDKs."""
+    await install()
+    certificate = write_certificate(tmp_path_factory.mktemp("tls"))
+    async with run_node(certificate) as node:
+        yield node
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all tests; each has a profile of its own."""
+    async with launch_chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def url(node: Node) -> AsyncIterator[str]:
+    """Where the page of a customer is: another origin than the gateway's."""
+    assert node  # which has brought the client that the page loads
+    async with serve_folders({"/sdk": MODULES / CURRENT, "/": WEB}) as address:
+        yield f"{address}/page.html"
+
+
+@pytest.fixture
+def user_id() -> str:
+    """A user of the test's own."""
+    return uuid.uuid4().hex
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["jsdom", "chromium"])
+async def page(request: pytest.FixtureRequest, node: Node, url: str, browser: Browser) -> AsyncIterator[Page]:
+    """A page with the current js-client; nothing is thrown in it that nobody catches."""
+    if request.param == "jsdom":
+        page = JsdomPage(node, CURRENT)
+        yield page
+        await page.close()
+    else:
+        async with open_page(browser) as opened:
+            yield ChromiumPage(opened, url)
+
+
+@pytest.fixture
+def client(page: Page, stack: Stack, backend: Caller, user_id: str) -> JsClient:
+    """The client of the test's user, in that page; not started yet."""
+    assert backend  # which has defined what is sent
+    return JsClient(page, stack, user_id)
