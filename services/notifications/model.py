@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 DEFAULT_TEMPLATE_ID = "default"
+NO_ETAG = "none"
+"""What a put expects that is to create a definition; no etag is it."""
+
 DEFAULT_OFFERED = (DeliveryOption.OFF, DeliveryOption.INSTANT)
 
 
