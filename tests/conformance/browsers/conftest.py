@@ -7,62 +7,53 @@ import pytest
 import pytest_asyncio
 
 from carillon.v1 import notifications_pb2, sub_notifications_pb2
-from services.kernel.mongod import LocalMongod
 from tests.conformance.browsers.certificate import write_certificate
+from tests.conformance.browsers.core import Core
 from tests.conformance.browsers.js_client import CURRENT, ChromiumPage, JsClient, JsdomPage
-from tests.conformance.browsers.sdks import MODULES, WEB, install, run_node
+from tests.conformance.browsers.sdks import WEB, run_node
 from tests.contract.services.requests import EMAIL, INAPP_WEB, definition, inapp
 from tests.e2e.browser import launch_chromium, open_page
 from tests.e2e.pages import serve_folders
-from tests.e2e.stack import run_stack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser
 
-    from tests.conformance.browsers.js_client import Page
+    from tests.conformance.browsers.core import Core
+from tests.conformance.browsers.js_client import Page
     from tests.conformance.browsers.sdks import Node
     from tests.contract.services.world import Caller
     from tests.e2e.stack import Stack
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Where the MongoDB of the tests is."""
-    async with LocalMongod(tmp_path_factory.mktemp("mongod")) as mongod:
-        yield mongod.uri
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(mongodb_uri: str) -> AsyncIterator[Stack]:
-    """Running services and a running gateway; each test has a user of its own."""
-    async with run_stack(mongodb_uri) as stack:
-        yield stack
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def backend(stack: Stack) -> AsyncIterator[Caller]:
-    """Calls the services as a backend does, with two notifications defined."""
+async def backend(backend: Caller) -> Caller:
+    """Carillon's own interface, with two notifications defined whose items have the title of the test."""
     note = definition("note", inapp("{{ title }}"), title="Notes", channels=(INAPP_WEB, EMAIL))
     news = definition("news", inapp("{{ title }}"), title="News")
     part = sub_notifications_pb2.PutSubNotificationRequest(
         notification_id="note", sub_notification_id="family", title="Notes of the family"
     )
-    async with stack.backend() as backend:
-        for made in (note, news):
-            await backend.notifications.PutNotification(notifications_pb2.PutNotificationRequest(notification=made))
-        await backend.sub_notifications.PutSubNotification(part)
-        yield backend
+    for made in (note, news):
+        await backend.notifications.PutNotification(notifications_pb2.PutNotificationRequest(notification=made))
+    await backend.sub_notifications.PutSubNotification(part)
+    return backend
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
     """The process that runs the SDKs."""
-    await install()
-    certificate = write_certificate(tmp_path_factory.mktemp("tls"))
-    async with run_node(certificate) as node:
+    folder = tmp_path_factory.mktemp("browsers")
+    async with run_node(folder / "sdks", write_certificate(folder)) as node:
         yield node
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def core(node: Node, stack: Stack, backend: Caller) -> Core:
+    """core, and TLS before the gateway, as it speaks nothing else; not yet anybody's."""
+    assert backend  # which has defined what is sent
+    return Core(node, stack, await node.terminate_tls(stack.http_port), await node.terminate_tls(stack.ws_port))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -75,8 +66,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def url(node: Node) -> AsyncIterator[str]:
     """Where the page of a customer is: another origin than the gateway's."""
-    assert node  # which has brought the client that the page loads
-    async with serve_folders({"/sdk": MODULES / CURRENT, "/": WEB}) as address:
+    async with serve_folders({"/sdk": node.modules / CURRENT, "/": WEB}) as address:
         yield f"{address}/page.html"
 
 

@@ -23,14 +23,14 @@ async def retract(backend: Caller, user_id: str, notification_id: str) -> None:
     await backend.sender.Retract(sender_pb2.RetractRequest(user_id=user_id, notification_id=notification_id))
 
 
-async def mark(backend: Caller, user_id: str, item_id: str, mark: inbox_pb2.InboxMark) -> None:
+async def mark(backend: Caller, user_id: str, item_id: str, mark: inbox_pb2.InboxMark.ValueType) -> None:
     """Marks an item."""
     ids = inbox_pb2.ItemIds(ids=[item_id])
     await backend.inbox.MarkInbox(inbox_pb2.MarkInboxRequest(user_id=user_id, items=ids, set_marks=[mark]))
 
 
 async def items(
-    backend: Caller, user_id: str, view: inbox_pb2.InboxView = inbox_pb2.INBOX_VIEW_INBOX
+    backend: Caller, user_id: str, view: inbox_pb2.InboxView.ValueType = inbox_pb2.INBOX_VIEW_INBOX
 ) -> list[inbox_pb2.InboxItem]:
     """Gives the items of an inbox, the newest first."""
     answer = await backend.inbox.ListInbox(inbox_pb2.ListInboxRequest(user_id=user_id, view=view, page_size=1000))

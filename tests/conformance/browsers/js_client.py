@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.kernel.auth import user_hash
-from tests.conformance.browsers.sdks import MODULES, WEB, comes_to
+from tests.conformance.browsers.sdks import WEB, comes_to
 
 if TYPE_CHECKING:
     from playwright.async_api import Page as PlaywrightPage
@@ -58,7 +58,7 @@ class JsdomPage:
     async def reload(self) -> None:
         """Loads the page anew."""
         await self.close()
-        sdk = MODULES / self._version / "dist" / "notificationapi-js-client-sdk.js"
+        sdk = self._node.modules / self._version / "dist" / "notificationapi-js-client-sdk.js"
         page = {
             "html": (WEB / "page.html").read_text(),
             "scripts": [str(sdk), str(WEB / "looking.js")],

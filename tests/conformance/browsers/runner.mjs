@@ -15,6 +15,9 @@ import WebSocket from "ws";
 // Node 20 has none, and core wants the browser's.
 globalThis.WebSocket = WebSocket;
 
+// What the SDKs print is not an answer.
+console.log = console.error;
+
 const pages = new Map();
 
 /** Puts TLS before a port of this machine, as a proxy does before the gateway, and gives the port to call instead. */

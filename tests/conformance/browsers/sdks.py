@@ -11,14 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.readme import run
+from tests.conformance.npm import install_locked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 FOLDER = Path(__file__).parent
 WEB = FOLDER / "web"
-MODULES = FOLDER / "node_modules"
 PATIENCE_S = 30.0
 _MAX_LINE_BYTES = 1 << 24
 
@@ -30,8 +29,12 @@ class SdkError(Exception):
 class Node:
     """A process of Node's with all SDKs loaded."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, modules: Path, certificate: Path) -> None:
+        self.modules = modules
+        """Where the packages are."""
+
         self._process = process
+        self._certificate = certificate
         self._ids = itertools.count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
 
@@ -55,6 +58,11 @@ class Node:
         async with asyncio.timeout(PATIENCE_S):
             return await self._waiting[number]
 
+    async def terminate_tls(self, port: int) -> str:
+        """Puts TLS before a port of this machine; gives the host and port to call instead."""
+        files = {name: (self._certificate.parent / f"{name}.pem").read_text() for name in ("key", "cert")}
+        return f"127.0.0.1:{await self.evaluate('options => terminateTls(options)', files | {'port': port})}"
+
     async def read(self) -> None:
         """Hands the answers on, until the process ends."""
         assert self._process.stdout
@@ -72,25 +80,24 @@ class Node:
                 waiting.set_exception(SdkError("node has ended"))
 
 
-async def install() -> None:
-    """Installs the SDKs at the versions of package-lock.json, unless they are there."""
-    installed, lock = MODULES / ".package-lock.json", FOLDER / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        await run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=FOLDER)
-
-
 @asynccontextmanager
-async def run_node(certificate: Path) -> AsyncIterator[Node]:
-    """Runs Node until the block ends; it trusts the certificate, as a machine does the one of its company."""
+async def run_node(folder: Path, certificate: Path) -> AsyncIterator[Node]:
+    """Runs Node until the block ends, with the SDKs at the versions of package-lock.json.
+
+    Args:
+        folder: Where they are installed; there must be nothing yet.
+        certificate: What it trusts, as a machine does the one of its company; its key is beside it.
+    """
+    await install_locked(FOLDER, folder)
     process = await asyncio.create_subprocess_exec(
         "node",
-        str(FOLDER / "runner.mjs"),
+        str(folder / "runner.mjs"),
         env=os.environ | {"NODE_EXTRA_CA_CERTS": str(certificate)},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_MAX_LINE_BYTES,
     )
-    node = Node(process)
+    node = Node(process, folder / "node_modules", certificate)
     reader = asyncio.create_task(node.read())
     try:
         yield node

@@ -1,4 +1,4 @@
-"""js-client 4.7.1, as published, in jsdom and in a Chromium page of another origin: all that its documentation shows."""
+"""js-client 4.7.1, as it is published, in jsdom and in a Chromium page of another origin than the gateway's."""
 
 from __future__ import annotations
 
