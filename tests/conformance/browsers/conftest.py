@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser
 
-    from tests.conformance.browsers.core import Core
-from tests.conformance.browsers.js_client import Page
+    from tests.conformance.browsers.js_client import Page
     from tests.conformance.browsers.sdks import Node
     from tests.contract.services.world import Caller
     from tests.e2e.stack import Stack
