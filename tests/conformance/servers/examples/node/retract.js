@@ -1,0 +1,4 @@
+notificationapi.retract({
+  notificationId: 'order_tracking',
+  userId: 'userId_123abc'
+});

@@ -1,0 +1,4 @@
+notificationapi.retract({
+  notificationId: 'hello_world',
+  userId: '123'
+});
