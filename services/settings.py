@@ -53,6 +53,12 @@ class ServicesSettings(StorageSettings):
     reflection: bool = True
     """Whether grpcurl and the like may ask what services there are."""
 
+    rate_limit_per_s: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """How many calls a second an environment may make of this process in the long run. 0: as many as it likes."""
+
+    rate_limit_burst: int = Field(default=1000, ge=1)
+    """How many it may make at once, where there is a limit."""
+
 
 class WorkerSettings(StorageSettings):
     """The settings of one worker: what it reads messages from, and the providers that carry them."""
