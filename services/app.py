@@ -267,7 +267,12 @@ def _make_server(
     prepared: asyncio.Event,
     now: Clock,
 ) -> GrpcServer:
-    authenticator = Authenticator(stores.catalogue, now, not_before=stores.revocations.not_before)
+    authenticator = Authenticator(
+        stores.catalogue,
+        now,
+        not_before=stores.revocations.not_before,
+        accept_sha256_hashes=settings.accept_sha256_hashes,
+    )
 
     def require_ready() -> None:
         # Queries name their indexes, so none may run before these are there.

@@ -53,6 +53,13 @@ class ServicesSettings(StorageSettings):
     reflection: bool = True
     """Whether grpcurl and the like may ask what services there are."""
 
+    accept_sha256_hashes: bool = True
+    """Whether base64 of SHA-256 of client secret and user id proves a user of NotificationAPI's HTTP routes too.
+
+    Its Python SDK signs so. A bare hash can be extended to that of a longer id, but only of one that holds a bare
+    0x80, which is no UTF-8, and NULs: no id with control characters is taken anywhere.
+    """
+
     rate_limit_per_s: float = Field(default=0, ge=0, allow_inf_nan=False)
     """How many calls a second an environment may make of this process in the long run. 0: as many as it likes."""
 
