@@ -50,6 +50,11 @@ _log = structlog.get_logger(__name__)
 _call_id: ContextVar[str] = ContextVar("call_id", default="")
 
 
+def current_call_id() -> str:
+    """Gives the id of the current call, as in its log line and its trailer; empty outside of one."""
+    return _call_id.get()
+
+
 def wrap(handler: Handler, around: Around) -> Handler:
     """Rebuilds a handler of any of the four kinds so that it runs inside of ``around``, decoding included.
 
