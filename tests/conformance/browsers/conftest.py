@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from google.protobuf import field_mask_pb2
 
-from carillon.v1 import notifications_pb2, sub_notifications_pb2
+from carillon.v1 import environments_pb2, notifications_pb2, sub_notifications_pb2
 from tests.conformance.browsers.certificate import write_certificate
 from tests.conformance.browsers.core import Core
 from tests.conformance.browsers.js_client import CURRENT, ChromiumPage, JsClient, JsdomPage
@@ -29,15 +31,33 @@ if TYPE_CHECKING:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def backend(backend: Caller) -> Caller:
     """Carillon's own interface, with two notifications defined whose items have the title of the test."""
+    await define(backend)
+    return backend
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def open_stack(stack: Stack) -> Stack:
+    """The same stack as another environment, which asks its users for no proof."""
+    opened = replace(stack, client_id="chum-bucket", client_secret="")
+    created = await opened.create_environment()
+    assert created.code == 0, created.stderr
+    async with opened.backend() as backend:
+        await define(backend)
+        mask = field_mask_pb2.FieldMask(paths=["secure_mode"])
+        await backend.environments.UpdateEnvironment(environments_pb2.UpdateEnvironmentRequest(update_mask=mask))
+    return opened
+
+
+async def define(backend: Caller) -> None:
+    """Defines what the tests send."""
     note = definition("note", inapp("{{ title }}"), title="Notes", channels=(INAPP_WEB, EMAIL))
     news = definition("news", inapp("{{ title }}"), title="News")
+    for made in (note, news):
+        await backend.notifications.PutNotification(notifications_pb2.PutNotificationRequest(notification=made))
     part = sub_notifications_pb2.PutSubNotificationRequest(
         notification_id="note", sub_notification_id="family", title="Notes of the family"
     )
-    for made in (note, news):
-        await backend.notifications.PutNotification(notifications_pb2.PutNotificationRequest(notification=made))
     await backend.sub_notifications.PutSubNotification(part)
-    return backend
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
