@@ -74,6 +74,7 @@ class WarningCode(enum.StrEnum):
     TEMPLATE_NOT_FOUND = "TEMPLATE_NOT_FOUND"
     ALL_CHANNELS_SKIPPED = "ALL_CHANNELS_SKIPPED"
     INVALID_PUSH_KEYS = "INVALID_PUSH_KEYS"
+    CONTENT_NOT_USED = "CONTENT_NOT_USED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class SenderServicer(sender_pb2_grpc.SenderServicer):
         principal = current_principal()
         environment = self._readmit(await self._catalogue.environment(principal.client_id))
         violations = Violations()
-        send = convert.send_from_proto(request, violations, region=environment.default_region)
+        send = await convert.read_send(request, violations, region=environment.default_region)
         violations.raise_if_any()
 
         call = Call(current_call_id(), read_origin(context.invocation_metadata() or (), key_id=principal.key_id))
