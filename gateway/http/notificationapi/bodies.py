@@ -92,7 +92,7 @@ def _unknown(value: Any) -> dict[str, Any]:
     return {}
 
 
-def json_body(model: type[BaseModel], *, is_list: bool = False) -> dict[str, Any]:
+def json_body(model: type[BaseModel], *, is_list: bool = False, is_required: bool = True) -> dict[str, Any]:
     """Gives what OpenAPI is told of a body that is read by ``read_json``: as ``openapi_extra`` of its route."""
     schema = model.model_json_schema(by_alias=True)
     definitions = schema.pop("$defs", {})
@@ -107,7 +107,9 @@ def json_body(model: type[BaseModel], *, is_list: bool = False) -> dict[str, Any
     schema = inline(schema)
     if is_list:
         schema = {"type": "array", "items": schema}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    description = "JSON, whatever its Content-Type says; what is not known is passed over."
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"description": description, "required": is_required, "content": content}}
 
 
 async def _read(request: Request) -> bytes:
