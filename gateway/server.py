@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 from gateway.closes import CloseCode
 from gateway.frames import MAX_FRAME_BYTES
 from gateway.origins import is_allowed
-from gateway.rate import TokenBucket
+from services.kernel.rate import TokenBucket
 from services.kernel.server import PortTakenError
 
 if TYPE_CHECKING:

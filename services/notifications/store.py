@@ -8,6 +8,7 @@ from services.kernel.errors import Conflict
 from services.kernel.mongo import deadline, translate_errors
 from services.kernel.vocabulary import Channel, DeliveryOption, Priority
 from services.notifications.model import (
+    NO_ETAG,
     Action,
     ChannelSettings,
     Content,
@@ -79,7 +80,7 @@ class NotificationStore:
         Args:
             client_id: The environment.
             notification: The definition as it shall be stored, with its new etag and times.
-            expected_etag: The etag that is replaced; empty: whatever is there.
+            expected_etag: The etag that is replaced; empty: whatever is there; NO_ETAG: nothing, as none is there.
 
         Raises:
             Conflict: If another definition is there than the one expected.
@@ -89,7 +90,10 @@ class NotificationStore:
 
         async def write(session: AsyncClientSession) -> dict[str, Any]:
             stored = await self._collection.find_one({"_id": key}, {"etag": 1, "create_time": 1}, session=session)
-            _check_etag(expected_etag, stored)
+            if expected_etag == NO_ETAG:
+                _check_absent(stored)
+            else:
+                _check_etag(expected_etag, stored)
             create_time = stored["create_time"] if stored else notification.update_time
             replacement = {"_id": key, **document, "create_time": create_time}
             await self._collection.replace_one({"_id": key}, replacement, upsert=True, session=session)
@@ -124,6 +128,15 @@ class NotificationStore:
 
 def _key(client_id: str, notification_id: str) -> dict[str, str]:
     return {"e": client_id, "n": notification_id}
+
+
+def _check_absent(stored: dict[str, Any] | None) -> None:
+    if stored:
+        raise Conflict(
+            "there is such a definition already; get it, and repeat the call with its etag if it is to be replaced",
+            reason="ETAG_MISMATCH",
+            metadata={"etag": stored["etag"]},
+        )
 
 
 def _check_etag(expected: str, stored: dict[str, Any] | None) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.environments.model import Environment
+    from services.messages.model import Call
     from services.notifications.model import Notification
     from services.sender.model import Send
     from services.sender.plan import Plan, PlannedChannel
@@ -42,6 +43,7 @@ def compose(
     tracking_id: str,
     now: datetime,
     schedule_time: datetime | None = None,
+    call: Call | None = None,
 ) -> Message:
     """Makes the message of a plan with every planned channel rendered, so that the log shows what was sent.
 
@@ -90,6 +92,7 @@ def compose(
         section=notification.section,
         options=send.options,
         schedule_time=schedule_time,
+        call=call,
     )
 
 
@@ -125,7 +128,7 @@ def left_out(deliveries: Sequence[Delivery], reason: SkipReason, detail: str = "
 def _deliver(planned: PlannedChannel | SkippedChannel, send: Send, values: Mapping[str, object]) -> Delivery:
     channel = planned.channel
     if isinstance(planned, SkippedChannel):
-        return Delivery(channel, DeliveryState.SKIPPED, planned.reason)
+        return Delivery(channel, DeliveryState.SKIPPED, planned.reason, planned.detail)
     try:
         content = render(planned.template.content, values, send.replace)
     except RenderError as error:

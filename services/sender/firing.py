@@ -15,7 +15,7 @@ from services.kernel.validation import Violations
 from services.messages.model import Fired, SkipReason
 from services.messages.store import encode
 from services.sender.compose import compose, left_out, with_attempts, without_item
-from services.sender.convert import send_from_proto
+from services.sender.convert import read_send
 from services.sender.plan import plan
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Firing:
             return None
         violations = Violations()
         proto = sender_pb2.SendRequest.FromString(waiting.request)
-        send = send_from_proto(proto, violations, region=environment.default_region)
+        send = await read_send(proto, violations, region=environment.default_region)
         # Made by a newer version of this, whose workers can fire it.
         violations.raise_if_any()
         notification = await self._catalogue.definition(environment, send.notification_id)
