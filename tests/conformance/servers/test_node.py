@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf import json_format
 
+from carillon.v1 import inbox_pb2
 from services.kernel.clock import utc_now
 from tests.conformance.servers import effects
 from tests.conformance.servers.sdk import init_node
@@ -136,7 +137,7 @@ async def test_send_options(node: Sdk, backend: Caller, user_id: str) -> None:
                     "attachments": [
                         {
                             "filename": "menu.txt",
-                            "content": base64.b64encode(b"Menu").decode(),
+                            "content": "TWVudQ==",
                             "contentType": "text/plain",
                         },
                         {"filename": "map.png", "url": "https://example.com/map.png"},
@@ -637,6 +638,6 @@ def iso(time: datetime) -> str:
 
 def stamp(text: str) -> Any:
     """Gives the time that a text is as the proto has it."""
-    made = effects.inbox_pb2.InboxItem()
+    made = inbox_pb2.InboxItem()
     made.date.FromDatetime(datetime.fromisoformat(text))
     return made.date

@@ -1,4 +1,0 @@
-notificationapi.retract({
-  notificationId: 'order_tracking',
-  userId: 'userId_123abc'
-});

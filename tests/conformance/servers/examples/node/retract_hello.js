@@ -1,4 +1,0 @@
-notificationapi.retract({
-  notificationId: 'hello_world',
-  userId: '123'
-});
