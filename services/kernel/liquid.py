@@ -6,8 +6,11 @@ but the values that they are given (``include`` and ``render``, which load other
 
 from __future__ import annotations
 
+import contextlib
 import re
-from functools import lru_cache, wraps
+from collections import OrderedDict
+from functools import cached_property, wraps
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from liquid import BoundTemplate, Environment, Mode
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_OUTPUT_BYTES = 256 * 1024
+MAX_HELD_BYTES = 64 * 1024 * 1024
+"""What the texts may take together that are held parsed."""
+
+# Measured: what one character within a tag becomes at most.
+_BYTES_PER_TAG_CHARACTER = 100
 _MAX_ITERATIONS = 10_000
 # Beyond this many tags an error that Liquid does not locate is reported at the end of the template.
 _MAX_TAGS_TO_SEARCH = 200
@@ -95,26 +103,92 @@ _ENVIRONMENTS = {
 _PLAIN = _ENVIRONMENTS[False, _MAX_ITERATIONS]
 
 
+class _Parsed:
+    """One text that parses; what it reads is found out when somebody asks."""
+
+    def __init__(self, source: str) -> None:
+        _refuse_slow(source)
+        tags = source.count("{%") + source.count("{{")
+        tier = next((tier for tier in _TIERS if tier * tags <= _MAX_TAGS_RENDERED), _TIERS[-1])
+        try:
+            plain = _ENVIRONMENTS[False, tier].from_string(source)
+        except LiquidError as error:
+            # Liquid takes everything that is no error of its own for one of the parser.
+            if isinstance(error.__cause__, RecursionError):
+                raise TemplateError("is nested too deeply", line=1, column=1) from None
+            raise _located(error, source) from None
+        # Escaping is a matter of rendering, so one parse serves both.
+        self.templates = {False: plain, True: BoundTemplate(_ENVIRONMENTS[True, tier], plain.nodes)}
+        within_tags = sum(len(tag.group()) for tag in _TAG.finditer(source))
+        self.size = len(source) + _BYTES_PER_TAG_CHARACTER * within_tags
+
+    @cached_property
+    def reads(self) -> tuple[frozenset[str], dict[str, int]]:
+        """The names read at the root of the values, and the filters used, each with its first place."""
+        analysis = self.templates[False].analyze()
+        return frozenset(analysis.globals), {name: spans[0].index for name, spans in analysis.filters.items()}
+
+
+class ParsedTexts:
+    """The texts that were used last, as many as fit; any thread may ask."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held: OrderedDict[str, _Parsed] = OrderedDict()
+        self._lock = Lock()
+        self.size = 0
+
+    def __len__(self) -> int:
+        """How many are held."""
+        return len(self._held)
+
+    def get(self, source: str) -> _Parsed:
+        """Gives a text parsed.
+
+        Raises:
+            TemplateError: If it does not parse.
+        """
+        if parsed := self._held.get(source):
+            # Not locked, as this is what nearly every call does: another thread may just have pushed it out.
+            with contextlib.suppress(KeyError):
+                self._held.move_to_end(source)
+            return parsed
+
+        parsed = _Parsed(source)
+        with self._lock:
+            # Somebody else may have parsed it meanwhile.
+            if self._held.setdefault(source, parsed) is parsed:
+                self.size += parsed.size
+            while self.size > self._max_bytes:
+                self.size -= self._held.popitem(last=False)[1].size
+        return parsed
+
+
+# Sends bring texts of their own: by number of texts alone this would have no bound.
+_texts = ParsedTexts(MAX_HELD_BYTES)
+
+
 def check(source: str) -> None:
     """Checks that a template parses and uses only filters that exist.
 
     Raises:
         TemplateError: If it does not.
     """
+    if not _has_tags(source):
+        return
     # Filters are looked up when a template renders, so the parser alone would let a misspelt one through.
-    for filter_name, spans in _parse(source, autoescape=False).analyze().filters.items():
+    for filter_name, index in _texts.get(source).reads[1].items():
         if filter_name not in _PLAIN.filters:
-            line, column = _position(source, spans[0].index)
+            line, column = _position(source, index)
             raise TemplateError(f"unknown filter '{filter_name}'", line=line, column=column)
 
 
-@lru_cache(maxsize=4096)
 def roots(source: str) -> frozenset[str]:
     """Gives the names that a template reads at the root of its values; none for one that does not parse."""
-    if "{{" not in source and "{%" not in source:
+    if not _has_tags(source):
         return frozenset()
     try:
-        return frozenset(_parse(source, autoescape=False).analyze().globals)
+        return _texts.get(source).reads[0]
     except TemplateError:
         return frozenset()
 
@@ -126,11 +200,10 @@ def render(source: str, values: Mapping[str, object], *, autoescape: bool) -> st
         OutputTooLarge: If it renders to more than 256 KiB.
         TemplateError: If it does not parse or render, or runs into another of its limits.
     """
-    # Most short texts (a number, a plain URL) have no Liquid in them.
-    if "{{" not in source and "{%" not in source:
+    if not _has_tags(source):
         return source
 
-    template = _parse(source, autoescape=autoescape)
+    template = _texts.get(source).templates[autoescape]
     try:
         return template.render(values)
     except LiquidError as error:
@@ -140,18 +213,9 @@ def render(source: str, values: Mapping[str, object], *, autoescape: bool) -> st
         raise TemplateError(_REFUSED_INPUT, line=1, column=1) from None
 
 
-@lru_cache(maxsize=4096)
-def _parse(source: str, *, autoescape: bool) -> BoundTemplate:
-    _refuse_slow(source)
-    tags = source.count("{%") + source.count("{{")
-    tier = next((tier for tier in _TIERS if tier * tags <= _MAX_TAGS_RENDERED), _TIERS[-1])
-    try:
-        return _ENVIRONMENTS[autoescape, tier].from_string(source)
-    except LiquidError as error:
-        # Liquid takes everything that is no error of its own for one of the parser.
-        if isinstance(error.__cause__, RecursionError):
-            raise TemplateError("is nested too deeply", line=1, column=1) from None
-        raise _located(error, source) from None
+def _has_tags(source: str) -> bool:
+    # Most short texts (a number, a plain URL) have no Liquid in them.
+    return "{{" in source or "{%" in source
 
 
 def _refuse_slow(source: str) -> None:

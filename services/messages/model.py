@@ -73,6 +73,7 @@ class WarningCode(enum.StrEnum):
     TEMPLATE_NOT_FOUND = "TEMPLATE_NOT_FOUND"
     ALL_CHANNELS_SKIPPED = "ALL_CHANNELS_SKIPPED"
     INVALID_PUSH_KEYS = "INVALID_PUSH_KEYS"
+    CONTENT_NOT_USED = "CONTENT_NOT_USED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,11 @@ class Message:
         """Whether attachments of it have to be fetched: at once, whenever the mail goes."""
         waiting = (one.state is AttachmentState.WAITING for one in self.options.email.attachments)
         return self.needs_files and any(waiting)
+
+
+def goes_out(deliveries: Sequence[Delivery]) -> bool:
+    """Tells whether a message that was just planned reaches its user, or may: what waits for its time does not yet."""
+    return any(delivery.state in (DeliveryState.DELIVERED, DeliveryState.PENDING) for delivery in deliveries)
 
 
 def needs_files(delivery: Delivery) -> bool:

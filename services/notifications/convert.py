@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from carillon.v1 import channel_pb2, content_pb2, notifications_pb2
 from services.kernel import liquid, validation
 from services.kernel.vocabulary import Channel, DeliveryOption, Priority
 from services.kernel.wire import EnumCodec, refuse_unbuilt, to_timestamp
 from services.notifications.model import (
+    CONTENT_FIELDS,
     DEFAULT_OFFERED,
     DEFAULT_TEMPLATE_ID,
     TEXTS,
@@ -18,9 +19,14 @@ from services.notifications.model import (
     Content,
     Notification,
     Template,
+    missing_texts,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf.message import Message
+
     from services.kernel.validation import Violations
 
 CHANNELS = EnumCodec(Channel, channel_pb2.Channel, prefix="CHANNEL_")
@@ -39,16 +45,6 @@ _WORD_BYTES = 128
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 LANGUAGE_FORM = "must be a BCP 47 language tag, for instance 'en' or 'pt-BR'"
-
-CONTENT_FIELDS = {
-    Channel.EMAIL: "email",
-    Channel.INAPP_WEB: "inapp",
-    Channel.SMS: "sms",
-    Channel.CALL: "call",
-    Channel.PUSH: "push",
-    Channel.WEB_PUSH: "web_push",
-}
-"""The field of the oneof in Content that stands for each channel."""
 
 _CHANNELS_BY_FIELD = {name: channel for channel, name in CONTENT_FIELDS.items()}
 _UNBUILT = ("throttle", "deduplication_window", "stack_timeout", "item_ttl")
@@ -103,6 +99,20 @@ def notification_to_proto(notification: Notification) -> notifications_pb2.Notif
         create_time=to_timestamp(notification.create_time),
         update_time=to_timestamp(notification.update_time),
     )
+
+
+def contents_from_proto(proto: content_pb2.ContentByChannel, violations: Violations) -> dict[Channel, Content]:
+    """Reads what stands in for the content of templates, whole or not; what says nothing is left out."""
+    found = {}
+    for descriptor, fields in proto.ListFields():
+        path = f"content.{descriptor.name}"
+        if not _fits(fields, path, violations):
+            continue
+        content = _read(_CHANNELS_BY_FIELD[descriptor.name], fields, path, violations)
+        _check_texts(content, path, violations)
+        if content.texts or content.actions:
+            found[content.channel] = content
+    return found
 
 
 def content_to_proto(content: Content) -> content_pb2.Content:
@@ -216,35 +226,49 @@ def _content(proto: content_pb2.Content, path: str, violations: Violations) -> C
     if name is None:
         violations.add(path, f"must have one of {', '.join(_CHANNELS_BY_FIELD)}", "REQUIRED")
         return None
-    if (size := proto.ByteSize()) > MAX_CONTENT_BYTES:
-        violations.add(path, f"must be at most 256 KiB, but is {size} bytes", "TOO_LARGE")
+    if not _fits(proto, path, violations):
         return None
 
     path = f"{path}.{name}"
-    channel = _CHANNELS_BY_FIELD[name]
-    fields = cast("Any", getattr(proto, name))
-    texts = {text.name: source for text in TEXTS[channel] if (source := getattr(fields, text.name))}
-    actions: tuple[Action, ...] = ()
-    if channel is Channel.INAPP_WEB:
-        actions = tuple(Action(action.label, action.url) for action in fields.actions)
-        if len(actions) > MAX_ACTIONS:
-            violations.add(f"{path}.actions", f"must be at most {MAX_ACTIONS}, but are {len(actions)}", "TOO_MANY")
+    content = _read(_CHANNELS_BY_FIELD[name], getattr(proto, name), path, violations)
+    names = {text.name for text in TEXTS[content.channel]}
+    for missing in missing_texts(content):
+        if missing in names:
+            violations.add(f"{path}.{missing}", "must not be empty", "REQUIRED")
+        else:
+            violations.add(path, f"must have {missing}", "REQUIRED")
+    _check_texts(content, path, violations)
+    return content
 
-    for text in TEXTS[channel]:
-        if text.required and text.name not in texts:
-            violations.add(f"{path}.{text.name}", "must not be empty", "REQUIRED")
-    if channel is Channel.EMAIL and not {"html", "text"} & texts.keys():
-        violations.add(path, "must have html or text", "REQUIRED")
-    for j, action in enumerate(actions):
+
+def _fits(proto: Message, path: str, violations: Violations) -> bool:
+    size = proto.ByteSize()
+    if size > MAX_CONTENT_BYTES:
+        violations.add(path, f"must be at most 256 KiB, but is {size} bytes", "TOO_LARGE")
+    return size <= MAX_CONTENT_BYTES
+
+
+def _read(channel: Channel, fields: Any, path: str, violations: Violations) -> Content:
+    """Reads the content of one channel, whole or not."""
+    texts = {text.name: source for text in TEXTS[channel] if (source := getattr(fields, text.name))}
+    if channel is not Channel.INAPP_WEB:
+        return Content(channel, texts)
+    actions = tuple(Action(action.label, action.url) for action in fields.actions[: MAX_ACTIONS + 1])
+    if len(fields.actions) > MAX_ACTIONS:
+        problem = f"must be at most {MAX_ACTIONS}, but are {len(fields.actions)}"
+        violations.add(f"{path}.actions", problem, "TOO_MANY")
+    return Content(channel, texts, html=fields.html, actions=actions)
+
+
+def _check_texts(content: Content, path: str, violations: Violations) -> None:
+    for j, action in enumerate(content.actions):
         if not action.label:
             violations.add(f"{path}.actions[{j}].label", "must not be empty", "REQUIRED")
-        texts_of_action = {f"actions[{j}].label": action.label, f"actions[{j}].url": action.url}
-        _check_liquid(texts_of_action, path, violations)
-    _check_liquid(texts, path, violations)
-    return Content(channel, texts, html=channel is Channel.INAPP_WEB and fields.html, actions=actions)
+        _check_liquid({f"actions[{j}].label": action.label, f"actions[{j}].url": action.url}, path, violations)
+    _check_liquid(content.texts, path, violations)
 
 
-def _check_liquid(sources: dict[str, str], path: str, violations: Violations) -> None:
+def _check_liquid(sources: Mapping[str, str], path: str, violations: Violations) -> None:
     for name, source in sources.items():
         try:
             liquid.check(source)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 DEFAULT_TEMPLATE_ID = "default"
+NO_ETAG = "none"
+"""What a put expects that is to create a definition; no etag is it."""
+
 DEFAULT_OFFERED = (DeliveryOption.OFF, DeliveryOption.INSTANT)
 
 
@@ -63,6 +66,17 @@ TEXTS: Mapping[Channel, tuple[Text, ...]] = {
     ),
 }
 """The texts of each channel, in the order in which they are rendered; those whose names end in ``url`` are URLs."""
+
+
+CONTENT_FIELDS = {
+    Channel.EMAIL: "email",
+    Channel.INAPP_WEB: "inapp",
+    Channel.SMS: "sms",
+    Channel.CALL: "call",
+    Channel.PUSH: "push",
+    Channel.WEB_PUSH: "web_push",
+}
+"""The field of Content, and of ContentByChannel, that stands for each channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +202,27 @@ def map_content(content: Content, render: Callable[[str, str], str]) -> Content:
         for i, action in enumerate(content.actions)
     ]
     return replace(content, texts=texts, actions=tuple(action for action in actions if action.label))
+
+
+def missing_texts(content: Content) -> list[str]:
+    """Gives what content lacks of what its channel requires: the names of texts, or of two of which one will do."""
+    missing = [text.name for text in TEXTS[content.channel] if text.required and text.name not in content.texts]
+    if content.channel is Channel.EMAIL and not {"html", "text"} & content.texts.keys():
+        missing.append("html or text")
+    return missing
+
+
+def standing_in(given: Content, template: Content | None) -> Content:
+    """Gives content that came with a send, and that of the template where it says nothing."""
+    if template is None:
+        return given
+    says_html = not {"title", "body"}.isdisjoint(given.texts)
+    return Content(
+        given.channel,
+        {**template.texts, **given.texts},
+        html=given.html if says_html else template.html,
+        actions=given.actions or template.actions,
+    )
 
 
 def _best(candidates: list[Template], template_id: str, languages: tuple[str, ...]) -> Template | None:

@@ -8,6 +8,7 @@ from services.kernel.errors import Conflict
 from services.kernel.mongo import deadline, translate_errors
 from services.kernel.vocabulary import Channel, DeliveryOption, Priority
 from services.notifications.model import (
+    NO_ETAG,
     Action,
     ChannelSettings,
     Content,
@@ -17,7 +18,7 @@ from services.notifications.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pymongo.asynchronous.client_session import AsyncClientSession
     from pymongo.asynchronous.database import AsyncDatabase
@@ -59,18 +60,28 @@ class NotificationStore:
             documents = await self._collection.find({"_id": {"$in": keys}}).to_list() if keys else []
         return {document["_id"]["n"]: _to_model(document) for document in documents}
 
-    async def page(self, client_id: str, *, after: PositionValue | None, limit: int) -> list[Notification]:
-        """Gives up to ``limit`` definitions by id, those after one id, without their templates."""
-        query: dict[str, Any] = {"_id.e": client_id}
-        if after is not None:
-            query["_id.n"] = {"$gt": after}
+    async def page(
+        self, client_id: str, *, after: PositionValue | None, limit: int, only: Collection[str] | None = None
+    ) -> list[Notification]:
+        """Gives up to ``limit`` definitions by id, without their templates.
+
+        Args:
+            client_id: The environment.
+            after: Those after this id.
+            limit: How many at most.
+            only: Those of them that have one of these ids. Absent: all.
+        """
+        if only is None:
+            query: dict[str, Any] = {"_id.e": client_id}
+            if after is not None:
+                query["_id.n"] = {"$gt": after}
+            hint, order = _INDEX, [("_id.e", 1), ("_id.n", 1)]
+        else:
+            ids = [one for one in sorted(only) if after is None or one > str(after)]
+            query = {"_id": {"$in": [_key(client_id, one) for one in ids]}}
+            hint, order = "_id_", [("_id", 1)]
         with translate_errors(), deadline():
-            found = (
-                self._collection.find(query, {"templates": 0})
-                .sort([("_id.e", 1), ("_id.n", 1)])
-                .limit(limit)
-                .hint(_INDEX)
-            )
+            found = self._collection.find(query, {"templates": 0}).sort(order).limit(limit).hint(hint)
             return [_to_model(document) async for document in found]
 
     async def put(self, client_id: str, notification: Notification, *, expected_etag: str) -> Notification:
@@ -79,7 +90,7 @@ class NotificationStore:
         Args:
             client_id: The environment.
             notification: The definition as it shall be stored, with its new etag and times.
-            expected_etag: The etag that is replaced; empty: whatever is there.
+            expected_etag: The etag that is replaced; empty: whatever is there; NO_ETAG: nothing, as none is there.
 
         Raises:
             Conflict: If another definition is there than the one expected.
@@ -89,7 +100,10 @@ class NotificationStore:
 
         async def write(session: AsyncClientSession) -> dict[str, Any]:
             stored = await self._collection.find_one({"_id": key}, {"etag": 1, "create_time": 1}, session=session)
-            _check_etag(expected_etag, stored)
+            if expected_etag == NO_ETAG:
+                _check_absent(stored)
+            else:
+                _check_etag(expected_etag, stored)
             create_time = stored["create_time"] if stored else notification.update_time
             replacement = {"_id": key, **document, "create_time": create_time}
             await self._collection.replace_one({"_id": key}, replacement, upsert=True, session=session)
@@ -124,6 +138,15 @@ class NotificationStore:
 
 def _key(client_id: str, notification_id: str) -> dict[str, str]:
     return {"e": client_id, "n": notification_id}
+
+
+def _check_absent(stored: dict[str, Any] | None) -> None:
+    if stored:
+        raise Conflict(
+            "there is such a definition already; get it, and repeat the call with its etag if it is to be replaced",
+            reason="ETAG_MISMATCH",
+            metadata={"etag": stored["etag"]},
+        )
 
 
 def _check_etag(expected: str, stored: dict[str, Any] | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from carillon.v1 import send_options_pb2, sender_pb2, user_pb2
+from carillon.v1 import content_pb2, send_options_pb2, sender_pb2, user_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 MAX_PATHS = 100
 _NAMES = frozenset(field.name for field in sender_pb2.SendRequest.DESCRIPTOR.fields)
 # Within these a mask may name a single field.
-_PARTED: Mapping[str, type[Message]] = {"user": user_pb2.User, "options": send_options_pb2.SendOptions}
+_PARTED: Mapping[str, type[Message]] = {
+    "user": user_pb2.User,
+    "options": send_options_pb2.SendOptions,
+    "content": content_pb2.ContentByChannel,
+}
 _PATHS = _NAMES | {f"{name}.{part.name}" for name, kind in _PARTED.items() for part in kind.DESCRIPTOR.fields}
 
 
@@ -73,7 +77,7 @@ def _check_paths(paths: Sequence[str], violations: Violations) -> None:
         violations.add("update_mask.paths", f"must be at most {MAX_PATHS}, but are {len(paths)}", "TOO_MANY")
     for i, path in enumerate(paths[:MAX_PATHS]):
         if path != "*" and path not in _PATHS:
-            problem = "must be '*', a field of SendRequest, or one of its user or options"
+            problem = "must be '*', a field of SendRequest, or one of its user, options or content"
             violations.add(f"update_mask.paths[{i}]", problem, "UNKNOWN_PATH")
 
 

@@ -125,7 +125,7 @@ def left_out(deliveries: Sequence[Delivery], reason: SkipReason, detail: str = "
 def _deliver(planned: PlannedChannel | SkippedChannel, send: Send, values: Mapping[str, object]) -> Delivery:
     channel = planned.channel
     if isinstance(planned, SkippedChannel):
-        return Delivery(channel, DeliveryState.SKIPPED, planned.reason)
+        return Delivery(channel, DeliveryState.SKIPPED, planned.reason, planned.detail)
     try:
         content = render(planned.template.content, values, send.replace)
     except RenderError as error:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from services.kernel.vocabulary import Channel, Json, Priority
     from services.messages.model import SendWarning
     from services.messages.options import SendOptions
+    from services.notifications.model import Content
     from services.sender.civil_time import CivilTime
     from services.users.model import User
 
@@ -56,6 +57,9 @@ class Send:
 
     request_hash: bytes = b""
     """SHA-256 of the request as it came but for its request_id, where there is one."""
+
+    content: Mapping[Channel, Content] = field(default_factory=dict)
+    """What stands in for the templates' content, whole or not."""
 
     contents: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     """The bytes of attachments, by their place among all."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from services.kernel.vocabulary import Channel, DeliveryOption
 from services.messages.model import SendWarning, SkipReason, WarningCode
-from services.notifications.model import choose_template, language_order
+from services.notifications.model import (
+    CONTENT_FIELDS,
+    Template,
+    choose_template,
+    language_order,
+    missing_texts,
+    standing_in,
+)
 
 if TYPE_CHECKING:
     from services.environments.model import Environment
-    from services.notifications.model import Notification, Template
+    from services.notifications.model import Content, Notification
     from services.preferences.model import Choices
     from services.sender.model import Send
     from services.users.model import User
@@ -23,6 +30,8 @@ class PlannedChannel:
 
     channel: Channel
     template: Template
+    """What is rendered: the definition's, with the send's own content standing in for its texts."""
+
     address: str = ""
     """The address that came with the send; empty: the profile's, or the channel needs none."""
 
@@ -33,6 +42,7 @@ class SkippedChannel:
 
     channel: Channel
     reason: SkipReason
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ def plan(
     channels: list[PlannedChannel | SkippedChannel] = []
     for channel in Channel:
         if channel not in send.force_channels and notification.settings(channel) is None:
+            if channel in send.content:
+                warnings.append(_content_warning(channel))
             continue
 
         reason = _refusal(channel, send, notification, choices, environment)
@@ -72,13 +84,25 @@ def plan(
         )
         if asked_in_vain:
             warnings.append(template_warning(send.template_id, channel, found_other=template is not None))
+        missing = ""
+        if given := send.content.get(channel):
+            template, missing = _stand_in(given, template)
         if template is None:
-            channels.append(SkippedChannel(channel, SkipReason.NO_TEMPLATE))
+            channels.append(SkippedChannel(channel, SkipReason.NO_TEMPLATE, missing))
             continue
 
         reason, address = _address(channel, send, profile)
         channels.append(SkippedChannel(channel, reason) if reason else PlannedChannel(channel, template, address))
     return Plan(tuple(channels), tuple(warnings))
+
+
+def _stand_in(given: Content, template: Template | None) -> tuple[Template | None, str]:
+    """Gives the template with the send's own content in it; or None, and what content without a template lacks."""
+    if template:
+        return replace(template, content=standing_in(given, template.content)), ""
+    if missing := missing_texts(given):
+        return None, f"there is no template, and the send's content lacks {', '.join(missing)}"
+    return Template("", "", given), ""
 
 
 def _refusal(
@@ -115,6 +139,11 @@ def _address(channel: Channel, send: Send, profile: User | None) -> tuple[SkipRe
     targets = "push_tokens" if channel is Channel.PUSH else "web_push_subscriptions"
     known = getattr(send.user, targets) or (profile and getattr(profile, targets))
     return (None if known else SkipReason.NO_ADDRESS), ""
+
+
+def _content_warning(channel: Channel) -> SendWarning:
+    text = f"the definition does not have {channel}, so its content was not used; force_channels can add the channel"
+    return SendWarning(WarningCode.CONTENT_NOT_USED, f"content.{CONTENT_FIELDS[channel]}", text)
 
 
 def template_warning(template_id: str, channel: Channel, *, found_other: bool) -> SendWarning:

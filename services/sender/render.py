@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from services.kernel import liquid
 from services.kernel.vocabulary import Channel
 from services.messages.model import SkipReason
-from services.notifications.model import TEXTS, Content, map_content
+from services.notifications.model import TEXTS, Content, map_content, missing_texts
 from services.users.model import PROFILE_TEXTS, is_email
 
 if TYPE_CHECKING:
@@ -107,11 +107,8 @@ def _check_url(name: str, url: str, *, any_scheme: bool) -> None:
 
 
 def _check_complete(content: Content) -> None:
-    missing = [text.name for text in TEXTS[content.channel] if text.required and text.name not in content.texts]
-    if content.channel is Channel.EMAIL:
-        if not {"html", "text"} & content.texts.keys():
-            missing.append("html")
-        if (sender := content.texts.get("from_address")) and not is_email(sender):
-            raise RenderError(SkipReason.RENDER_FAILED, "from_address: is no mail address")
-    if missing:
+    sender = content.texts.get("from_address") if content.channel is Channel.EMAIL else None
+    if sender and not is_email(sender):
+        raise RenderError(SkipReason.RENDER_FAILED, "from_address: is no mail address")
+    if missing := missing_texts(content):
         raise RenderError(SkipReason.RENDER_FAILED, f"{', '.join(missing)}: came out empty")

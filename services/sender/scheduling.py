@@ -11,7 +11,7 @@ from services.messages.store import encode
 from services.notifications.model import notification_not_found
 from services.sender.changes import changed_request, is_timed_anew
 from services.sender.compose import compose, with_attempts, without_item
-from services.sender.convert import send_from_proto
+from services.sender.convert import read_send
 from services.sender.plan import plan
 from services.sender.times import check_times, schedule_time_of
 from services.users.model import brings_devices
@@ -75,7 +75,7 @@ class Scheduling:
             stored.request_id = waiting.request_id
             violations, of_request = Violations(), Violations()
             changed = changed_request(stored, request, violations)
-            send = send_from_proto(changed, of_request, region=environment.default_region)
+            send = await read_send(changed, of_request, region=environment.default_region)
             violations.include(of_request, prefix="request.")
             violations.raise_if_any()
             notification = await self._catalogue.definition(environment, send.notification_id)

@@ -49,7 +49,7 @@ class SenderServicer(sender_pb2_grpc.SenderServicer):
         """Sends one notification to one user."""
         environment = self._readmit(await self._catalogue.environment(current_principal().client_id))
         violations = Violations()
-        send = convert.send_from_proto(request, violations, region=environment.default_region)
+        send = await convert.read_send(request, violations, region=environment.default_region)
         violations.raise_if_any()
 
         sent = await self._sending.send(send, environment, self._readmit)

@@ -238,6 +238,33 @@ async def test_a_mask_replaces_what_it_names(tenant: Tenant) -> None:
     assert message.request.request_id == ""
 
 
+async def test_content_waits_with_its_message(tenant: Tenant, mongodb_uri: str) -> None:
+    """Content of a send is kept until it fires, and is changed whole or by its channel; what is wrong is refused."""
+    at = in_an_hour()
+    given: Any = {"email": {"subject": "first {{ item }}"}, "inapp": {"title": "first"}}
+    sent = await schedule(tenant, at, content=given)
+    other = await schedule(tenant, at, content=given)
+    gone = await schedule(tenant, at, content=given)
+
+    await update(tenant, sent.tracking_id, "content.email", content={"email": {"subject": "second {{ item }}"}})
+    await update(tenant, other.tracking_id, content={"inapp": {"title": "second"}})
+    await update(tenant, gone.tracking_id, "content")
+    wrong: Any = {"sms": {"text": "{{"}}
+    refused = await refusal(update(tenant, sent.tracking_id, content=wrong))
+    assert_violates(refused, [("request.content.sms.text", "TEMPLATE_INVALID")])
+
+    for one in (sent, other, gone):
+        await fire_all(tenant, mongodb_uri, at, after=one.tracking_id)
+    subjects, titles = [], []
+    for one in (sent, other, gone):
+        message = await logged(tenant, one.tracking_id)
+        subjects.append(delivery_of(message, EMAIL).content.email.subject)
+        titles.append(delivery_of(message, INAPP_WEB).content.inapp.title)
+    ours, theirs = "Your Krabby Patty Burger is on its way", subjects[2]
+    assert subjects == ["second Krabby Patty Burger", theirs, theirs]
+    assert titles == ["first", "second", ours]
+
+
 async def test_a_change_previews_anew(tenant: Tenant) -> None:
     """Its answer and the log have the warnings and the channels of the changed request alone."""
     sent = await schedule(tenant, merge_tags={})

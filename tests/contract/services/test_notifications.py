@@ -152,13 +152,27 @@ async def test_an_etag_guards_against_losing_a_change(tenant: Tenant) -> None:
     assert await get(tenant, "n") == second
 
 
-async def test_of_concurrent_puts_with_one_etag_one_wins(tenant: Tenant) -> None:
-    """However many put with the same etag at once, exactly one succeeds and the others are ABORTED."""
-    first = await put(tenant, definition("n", inapp()))
+async def test_none_creates_and_never_replaces(tenant: Tenant) -> None:
+    """With the etag "none" a definition is created; one that is there stays, and its etag is told."""
+    first = await put(tenant, definition("n", inapp()), etag="none")
+
+    refused = await refusal(put(tenant, definition("n", inapp("lost")), etag="none"))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+    assert await get(tenant, "n") == first
+    await tenant.backend.notifications.DeleteNotification(
+        notifications_pb2.DeleteNotificationRequest(notification_id="n")
+    )
+    assert (await put(tenant, definition("n", inapp()), etag="none")).etag != first.etag
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_of_concurrent_puts_with_one_etag_one_wins(tenant: Tenant, is_new: bool) -> None:
+    """However many put with the same etag at once, "none" included, exactly one succeeds, the others are ABORTED."""
+    etag = "none" if is_new else (await put(tenant, definition("n", inapp()))).etag
 
     async def attempt(i: int) -> grpc.StatusCode:
         try:
-            await put(tenant, definition("n", inapp(f"by {i}")), etag=first.etag)
+            await put(tenant, definition("n", inapp(f"by {i}")), etag=etag)
         except grpc.aio.AioRpcError as error:
             return error.code()
         return grpc.StatusCode.OK

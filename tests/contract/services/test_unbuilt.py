@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOT_BUILT = {
-    "content": send_request(content={"sms": {"text": "x"}}),
     "increment_id": send_request(increment_id="i"),
     "wait": send_request(wait={"seconds": 1}),
     "validate_only": send_request(validate_only=True),

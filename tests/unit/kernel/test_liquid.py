@@ -2,7 +2,7 @@ import contextlib
 
 import pytest
 
-from services.kernel.liquid import MAX_OUTPUT_BYTES, OutputTooLarge, TemplateError, check, render
+from services.kernel.liquid import MAX_OUTPUT_BYTES, OutputTooLarge, ParsedTexts, TemplateError, check, render
 
 
 def refusal(source: str, **values: object) -> TemplateError:
@@ -259,3 +259,19 @@ def test_a_large_template_checks(tag: str) -> None:
         check(source + "\n{% for %}")
 
     assert caught.value.line == 2
+
+
+def test_ever_new_texts_take_no_more_memory() -> None:
+    """However many texts come and however long they are, what is held parsed has a bound; the last used stay."""
+    texts = ParsedTexts(200_000)
+    kept = texts.get("{{ kept }}")
+
+    for i in range(1000):
+        texts.get(f"{{{{ a{i} }}}}")
+        assert texts.get("{{ kept }}") is kept
+        assert texts.size <= 200_000
+    assert len(texts) < 200_000 / len("{{ a }}") / 50
+
+    too_long = "{{ a }}" * 1000
+    assert texts.get(too_long).templates[False].render(a=1) == "1" * 1000
+    assert (texts.size, len(texts)) == (0, 0)

@@ -11,12 +11,12 @@ from carillon.v1 import channel_pb2, content_pb2, notifications_pb2
 from services.kernel.validation import Violations
 from services.kernel.vocabulary import Channel, DeliveryOption, Priority
 from services.notifications.convert import (
-    CONTENT_FIELDS,
     content_to_proto,
     notification_from_proto,
     notification_to_proto,
 )
 from services.notifications.model import (
+    CONTENT_FIELDS,
     TEXTS,
     Action,
     ChannelSettings,

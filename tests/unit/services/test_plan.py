@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.kernel.vocabulary import Channel, DeliveryOption
 from services.messages.model import SendWarning, SkipReason, WarningCode
-from services.notifications.model import ChannelSettings, Notification
+from services.notifications.model import Action, ChannelSettings, Content, Notification, Template
 from services.preferences.model import Choices
 from services.sender.plan import Plan, PlannedChannel, SkippedChannel, plan
 from services.users.model import User
@@ -19,6 +19,7 @@ from tests.unit.services.builders import (
     REACHABLE,
     TOKEN,
     choices,
+    content,
     notification,
     send,
     template,
@@ -248,6 +249,94 @@ def test_the_language_is_the_best_there_is(sent: str, stored: str, default: str,
     assert made.template.language == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (content(EMAIL, preview_text="p"), "subject, html or text"),
+        (content(EMAIL, subject="s"), "html or text"),
+        (content(EMAIL, html="h"), "subject"),
+        (content(EMAIL, subject="s", html="h"), ""),
+        (content(EMAIL, subject="s", text="t"), ""),
+        (Content(INAPP, {"body": "b"}), "title"),
+        (Content(INAPP, {}, actions=(Action("Open"),)), "title"),
+        *((content(channel), "") for channel in Channel),
+    ],
+)
+def test_whole_content_needs_no_template(given: Content, missing: str) -> None:
+    """With all that its channel requires, content goes without a template; else the channel is skipped, saying why."""
+    (made,) = planned(send(content={given.channel: given}), notification(given.channel, templates=())).channels
+
+    if missing:
+        detail = f"there is no template, and the send's content lacks {missing}"
+        assert made == SkippedChannel(given.channel, SkipReason.NO_TEMPLATE, detail)
+    else:
+        assert isinstance(made, PlannedChannel)
+        assert made.template.content == given
+
+
+def test_content_stands_in_for_the_chosen_template() -> None:
+    """The send's texts take the place of the template's, which keeps those that the send leaves empty."""
+    definition = notification(EMAIL, templates=(template(EMAIL), template(EMAIL, "b", subject="s", html="h", text="t")))
+    given = content(EMAIL, subject="S", preview_text="P")
+
+    (made,) = planned(send(template_id="b", content={EMAIL: given}), definition).channels
+
+    assert isinstance(made, PlannedChannel)
+    assert made.template.content.texts == {"subject": "S", "html": "h", "text": "t", "preview_text": "P"}
+    assert made.template.id == "b"
+
+
+@pytest.mark.parametrize(
+    ("given", "says_html", "labels"),
+    [
+        (Content(INAPP, {"title": "t"}), True, ["template's"]),
+        (Content(INAPP, {"body": "b"}), True, ["template's"]),
+        (Content(INAPP, {"url": "/"}), False, ["template's"]),
+        (Content(INAPP, {}, actions=(Action("send's"), Action("other"))), False, ["send's", "other"]),
+    ],
+)
+@pytest.mark.parametrize("is_html", [True, False])
+def test_html_is_whose_the_words_are(given: Content, says_html: bool, labels: list[str], is_html: bool) -> None:
+    """The send says whether its title or body is HTML, for both; without either the template does. Actions go whole."""
+    texts = Content(INAPP, {"title": "T", "body": "B"}, html=not is_html, actions=(Action("template's"),))
+    definition = notification(INAPP, templates=(Template("default", "", texts),))
+
+    (made,) = planned(send(content={INAPP: replace(given, html=is_html)}), definition).channels
+
+    assert isinstance(made, PlannedChannel)
+    assert made.template.content.html is (is_html if says_html else not is_html)
+    assert [action.label for action in made.template.content.actions] == labels
+
+
+def test_content_adds_no_channel() -> None:
+    """Content for a channel that nobody asks for goes nowhere, which a warning says; forced it needs no template."""
+    given = {SMS: content(SMS), INAPP: content(INAPP)}
+    definition = notification(EMAIL)
+
+    made = planned(send(content=given), definition)
+    assert outcome(made) == {EMAIL: None}
+    assert [(one.code, one.field) for one in made.warnings] == [
+        (WarningCode.CONTENT_NOT_USED, "content.inapp"),
+        (WarningCode.CONTENT_NOT_USED, "content.sms"),
+    ]
+
+    forced = planned(send(content=given, force_channels=frozenset({SMS, INAPP})), definition)
+    assert outcome(forced) == {EMAIL: SkipReason.NOT_FORCED, INAPP: None, SMS: None}
+    assert forced.warnings == ()
+
+
+def test_content_changes_nobodys_mind() -> None:
+    """Content for what is switched off, muted or without an address is left out like any other."""
+    given = {channel: content(channel) for channel in Channel}
+
+    off = planned(send(content=given), notification(EMAIL, disabled=True))
+    assert outcome(off) == {EMAIL: SkipReason.NOTIFICATION_DISABLED}
+    muted = planned(send(content=given), notification(EMAIL), chosen=choices(("", EMAIL, OFF)))
+    assert outcome(muted) == {EMAIL: SkipReason.PREFERENCE_OFF}
+    unreachable = planned(send(content=given, user=STRANGER), notification(EMAIL, templates=()))
+    assert outcome(unreachable) == {EMAIL: SkipReason.NO_ADDRESS}
+
+
 channels = st.sampled_from(Channel)
 options = st.sampled_from(DeliveryOption)
 channel_settings = st.builds(ChannelSettings, channels, options)
@@ -278,6 +367,9 @@ sends = st.builds(
     bad_fields=st.frozensets(st.sampled_from(["email", "number", "timezone"])),
     sub_notification_id=st.sampled_from(["", "eu"]),
     template_id=st.sampled_from(["", "b", "c"]),
+    content=st.dictionaries(st.sampled_from(Channel), st.just(""), max_size=2).map(
+        lambda given: {channel: content(channel) for channel in given}
+    ),
     force_channels=st.sampled_from([frozenset(), frozenset(), frozenset({EMAIL, INAPP}), frozenset({SMS, WEB_PUSH})]),
 )
 chosen_options = st.lists(st.tuples(st.sampled_from(["", "eu", "us"]), st.none() | channels, options), max_size=3)

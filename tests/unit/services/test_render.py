@@ -197,8 +197,8 @@ def test_a_header_is_one_line(line_break: str) -> None:
     [
         (content(EMAIL, subject="{{ gone }}", text="text"), "subject"),
         (content(EMAIL, subject="\n", text="text"), "subject"),
-        (content(EMAIL, subject="subject", html="{{ gone }}"), "html"),
-        (content(EMAIL, subject="{{ gone }}", html="{{ gone }}", text="{{ gone }}"), "subject, html"),
+        (content(EMAIL, subject="subject", html="{{ gone }}"), "html or text"),
+        (content(EMAIL, subject="{{ gone }}", html="{{ gone }}", text="{{ gone }}"), "subject, html or text"),
         (content(INAPP, title="{{ gone }}", body="body"), "title"),
         (content(SMS, text="{{ gone }}"), "text"),
         (content(CALL, text="{{ gone }}"), "text"),

@@ -15,6 +15,7 @@ from services.kernel.validation import Violations
 from services.kernel.vocabulary import Channel, Priority
 from services.messages.model import RetractionFilter
 from services.messages.options import Attachment, AttachmentState
+from services.notifications.model import Action, Content
 from services.preferences.model import Choices
 from services.sender.compose import compose
 from services.sender.convert import message_to_response, retraction_from_proto, send_from_proto
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from services.messages.model import Message
     from services.notifications.model import Notification
 
-UNBUILT = ("content", "increment_id", "wait", "validate_only")
+UNBUILT = ("increment_id", "wait", "validate_only")
 
 
 def request(**fields: Any) -> sender_pb2.SendRequest:
@@ -137,12 +138,30 @@ def test_a_bad_address_is_a_warning() -> None:
         (
             request(
                 options={},
-                content={},
                 increment_id="i",
                 wait=Duration(),
                 validate_only=True,
             ),
             dict.fromkeys(UNBUILT, "NOT_SUPPORTED_YET"),
+        ),
+        (
+            request(content={"sms": {"text": "a" * 262_140}, "call": {"text": "a" * 262_144}}),
+            {"content.call": "TOO_LARGE"},
+        ),
+        (
+            request(
+                content={
+                    "email": {"html": "{{ a", "subject": "{{ a | nope }}"},
+                    "inapp": {"actions": [{"label": "a", "url": "{% if %}"}, {"url": "/"}, {"label": "c"}]},
+                }
+            ),
+            {
+                "content.email.html": "TEMPLATE_INVALID",
+                "content.email.subject": "TEMPLATE_INVALID",
+                "content.inapp.actions": "TOO_MANY",
+                "content.inapp.actions[0].url": "TEMPLATE_INVALID",
+                "content.inapp.actions[1].label": "REQUIRED",
+            },
         ),
         *(
             (request(schedule_local_time=text), {"schedule_local_time": "INVALID"})
@@ -315,6 +334,30 @@ def test_the_answer_says_what_became_of_each_channel() -> None:
     assert [(one.code, one.field) for one in answer.warnings] == [
         (delivery_pb2.SEND_WARNING_CODE_TEMPLATE_NOT_FOUND, "template_id")
     ]
+
+
+def test_content_is_read_whole_or_not() -> None:
+    """Content is read as far as it goes, what is empty is left out, and it is a part of what a repetition repeats."""
+    sent, violations = read(
+        request(
+            request_id="r",
+            content={
+                "email": {"preview_text": "{{ a }}"},
+                "inapp": {"html": True, "actions": [{"label": "Open"}]},
+                "sms": {},
+                "web_push": {"title": "\0"},
+            },
+        )
+    )
+
+    assert not violations
+    assert sent.content == {
+        Channel.EMAIL: Content(Channel.EMAIL, {"preview_text": "{{ a }}"}),
+        Channel.INAPP_WEB: Content(Channel.INAPP_WEB, {}, html=True, actions=(Action("Open"),)),
+        Channel.WEB_PUSH: Content(Channel.WEB_PUSH, {"title": "\0"}),
+    }
+    assert read(request(content={}))[0].content == read(request())[0].content == {}
+    assert sent.request_hash != read(request(request_id="r"))[0].request_hash
 
 
 def test_the_answer_without_an_item_has_no_item_id() -> None:

@@ -79,7 +79,8 @@ Global___Content: _TypeAlias = Content  # noqa: Y015
 @_typing.final
 class ContentByChannel(_message.Message):
     """Holds content for several channels at once. A field that is absent leaves its channel to the template; inside a
-    channel, an empty text leaves that text to the template.
+    channel, an empty text leaves that text to the template: who gives the html of a mail whose template has a text part
+    gives a text too. A channel has at most 256 KiB.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -96,7 +97,9 @@ class ContentByChannel(_message.Message):
 
     @_builtins.property
     def inapp(self) -> Global___InappContent:
-        """Stands in for the in-app template."""
+        """Stands in for the in-app template. Its html holds where it gives title or body, for both of them; else the
+        template's does. Its actions, if it has any, take the place of all of the template's.
+        """
 
     @_builtins.property
     def sms(self) -> Global___SmsContent:

@@ -89,7 +89,9 @@ class _SkipReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkipReason
     SKIP_REASON_INVALID_ADDRESS: _SkipReason.ValueType  # 5
     """The address given with the send cannot be one; a warning names the field."""
     SKIP_REASON_NO_TEMPLATE: _SkipReason.ValueType  # 6
-    """The definition has no template for this channel, and the send brings no content for it."""
+    """The definition has no template for this channel, and the send brings no content for it, or not all that the channel
+    requires: then the detail says what is missing.
+    """
     SKIP_REASON_RENDER_FAILED: _SkipReason.ValueType  # 7
     """The template failed to render; the delivery's detail has line and message."""
     SKIP_REASON_CONTENT_TOO_LARGE: _SkipReason.ValueType  # 8
@@ -125,7 +127,9 @@ SKIP_REASON_NO_ADDRESS: SkipReason.ValueType  # 4
 SKIP_REASON_INVALID_ADDRESS: SkipReason.ValueType  # 5
 """The address given with the send cannot be one; a warning names the field."""
 SKIP_REASON_NO_TEMPLATE: SkipReason.ValueType  # 6
-"""The definition has no template for this channel, and the send brings no content for it."""
+"""The definition has no template for this channel, and the send brings no content for it, or not all that the channel
+requires: then the detail says what is missing.
+"""
 SKIP_REASON_RENDER_FAILED: SkipReason.ValueType  # 7
 """The template failed to render; the delivery's detail has line and message."""
 SKIP_REASON_CONTENT_TOO_LARGE: SkipReason.ValueType  # 8
@@ -204,6 +208,8 @@ class _SendWarningCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SendW
     """Every channel was skipped: nothing reaches the user."""
     SEND_WARNING_CODE_INVALID_PUSH_KEYS: _SendWarningCode.ValueType  # 7
     """A web push subscription's keys cannot encrypt."""
+    SEND_WARNING_CODE_CONTENT_NOT_USED: _SendWarningCode.ValueType  # 8
+    """The send brings content for a channel that neither the definition nor force_channels has; it went nowhere."""
 
 class SendWarningCode(_SendWarningCode, metaclass=_SendWarningCodeEnumTypeWrapper):
     """Names a kind of warning. Values may be added."""
@@ -224,6 +230,8 @@ SEND_WARNING_CODE_ALL_CHANNELS_SKIPPED: SendWarningCode.ValueType  # 6
 """Every channel was skipped: nothing reaches the user."""
 SEND_WARNING_CODE_INVALID_PUSH_KEYS: SendWarningCode.ValueType  # 7
 """A web push subscription's keys cannot encrypt."""
+SEND_WARNING_CODE_CONTENT_NOT_USED: SendWarningCode.ValueType  # 8
+"""The send brings content for a channel that neither the definition nor force_channels has; it went nowhere."""
 Global___SendWarningCode: _TypeAlias = SendWarningCode  # noqa: Y015
 
 @_typing.final

@@ -422,7 +422,9 @@ class PutNotificationRequest(_message.Message):
     NOTIFICATION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     etag: _builtins.str
-    """The etag of the definition that this replaces. Absent: whatever is there is replaced."""
+    """The etag of the definition that this replaces; "none", which no definition has, where there must not be any yet.
+    Absent: whatever is there is replaced.
+    """
     @_builtins.property
     def notification(self) -> Global___Notification:
         """The definition, whole: what it leaves out is gone. Required."""

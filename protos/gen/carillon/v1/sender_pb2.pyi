@@ -141,7 +141,10 @@ class SendRequest(_message.Message):
 
     @_builtins.property
     def content(self) -> _content_pb2.ContentByChannel:
-        """Stands in for the templates' content, field by field. A channel whose content is complete needs no template."""
+        """Stands in for the templates' content, field by field: Liquid as they are, one that does not parse is refused. A
+        channel whose content is complete, that is, has all that a template of it requires, needs no template. It adds no
+        channel: one that neither the definition nor force_channels has is not sent, and draws a warning.
+        """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -466,10 +469,10 @@ class UpdateScheduleRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields of the request to replace, for instance "schedule_time" or "merge_tags"; of user and options also a
-        single one, as "user.email"; "*" is all. One that is named and not set is cleared: without its schedule the message
-        fires now. Absent: every field that is set, of user each by itself. The attachments of a mail can be taken away, and
-        not be exchanged yet.
+        """The fields of the request to replace, for instance "schedule_time" or "merge_tags"; of user, options and content
+        also a single one, as "user.email" or "content.sms"; "*" is all. One that is named and not set is cleared: without
+        its schedule the message fires now. Absent: every field that is set, of user each by itself. The attachments of a
+        mail can be taken away, and not be exchanged yet.
         """
 
     def __init__(
