@@ -33,11 +33,13 @@ HASH = re.compile(r"[A-Za-z0-9+/_=-]*")
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Opens a session, by a hash or by a token; the credentials are not checked yet."""
+    """Opens a session, by a hash, by a token or by neither; the credentials are not checked yet."""
 
     client_id: str
     user_id: str
     user_hash: str = field(default="", repr=False)
+    """Empty: the user gives no proof, which is for the services to take or not."""
+
     limit: int = DEFAULT_LIMIT
     cursor: str = ""
     token: TokenCredentials | None = None
@@ -109,7 +111,7 @@ def _hello(body: dict[str, Any]) -> Hello:
     if ":" in client_id:
         raise fields.invalid("client_id", "must not contain a colon")
     user_id = fields.text(body, "user_id", max_bytes=MAX_FRAME_BYTES, required=True)
-    user_hash = fields.text(body, "user_hash", max_bytes=MAX_HASH_BYTES, required=True)
+    user_hash = fields.text(body, "user_hash", max_bytes=MAX_HASH_BYTES)
     if not HASH.fullmatch(user_hash):
         raise fields.invalid("user_hash", "must be base64")
 

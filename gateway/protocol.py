@@ -16,8 +16,8 @@ from gateway.events import frame_of
 from gateway.fields import FrameError, invalid
 from gateway.frames import Hello, Ping
 from gateway.items import iso
-from gateway.rate import TokenBucket
 from gateway.requests import RenewToken
+from services.kernel.rate import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -21,7 +21,7 @@ from gateway.closes import CloseCode
 from gateway.frames import MAX_FRAME_BYTES
 from gateway.notificationapi.handshake import HandshakeRefusedError, read_hello
 from gateway.origins import is_allowed
-from gateway.rate import TokenBucket
+from services.kernel.rate import TokenBucket
 from services.kernel.server import PortTakenError
 
 if TYPE_CHECKING:

@@ -49,6 +49,7 @@ from services.kernel.metrics import serve_metrics
 from services.kernel.mongo import open_client, translate_errors, wait_until_reachable, watch_reachability
 from services.kernel.mongod import LocalMongod
 from services.kernel.process import SettingsError
+from services.kernel.rate import RateLimits
 from services.kernel.server import GrpcServer
 from services.live.feed import open_feed_client
 from services.live.hub import Ending
@@ -266,7 +267,12 @@ def _make_server(
     prepared: asyncio.Event,
     now: Clock,
 ) -> GrpcServer:
-    authenticator = Authenticator(stores.catalogue, now, not_before=stores.revocations.not_before)
+    authenticator = Authenticator(
+        stores.catalogue,
+        now,
+        not_before=stores.revocations.not_before,
+        accept_sha256_hashes=settings.accept_sha256_hashes,
+    )
 
     def require_ready() -> None:
         # Queries name their indexes, so none may run before these are there.
@@ -278,7 +284,11 @@ def _make_server(
         return await authenticator.authenticate(credentials)
 
     authentication = AuthInterceptor(
-        authenticate, _full_names(_USER_METHODS), _full_names(_OPEN_METHODS), require_ready=require_ready
+        authenticate,
+        _full_names(_USER_METHODS),
+        _full_names(_OPEN_METHODS),
+        require_ready=require_ready,
+        admit=_admission(settings, now),
     )
     links = LinkTokens(master_key)
     sync = InboxSync(stores.inbox, stores.users, CursorSigner(master_key), clock=now)
@@ -298,6 +308,13 @@ def _make_server(
         port=settings.grpc_port,
         use_reflection=settings.reflection,
     )
+
+
+def _admission(settings: ServicesSettings, now: Clock) -> Callable[[str], None]:
+    if not settings.rate_limit_per_s:
+        return lambda _: None
+    limits = RateLimits(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
+    return lambda client_id: limits.admit(client_id, now().timestamp())
 
 
 def _full_names(methods: Mapping[str, Sequence[str]]) -> frozenset[str]:

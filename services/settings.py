@@ -53,6 +53,19 @@ class ServicesSettings(StorageSettings):
     reflection: bool = True
     """Whether grpcurl and the like may ask what services there are."""
 
+    accept_sha256_hashes: bool = True
+    """Whether base64 of SHA-256 of client secret and user id proves a user of NotificationAPI's HTTP routes too.
+
+    Its Python SDK signs so. A bare hash can be extended to that of a longer id, but only of one that holds a bare
+    0x80, which is no UTF-8, and NULs: no id with control characters is taken anywhere.
+    """
+
+    rate_limit_per_s: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """How many calls a second an environment may make of this process in the long run. 0: as many as it likes."""
+
+    rate_limit_burst: int = Field(default=1000, ge=1)
+    """How many it may make at once, where there is a limit."""
+
 
 class WorkerSettings(StorageSettings):
     """The settings of one worker: what it reads messages from, and the providers that carry them."""

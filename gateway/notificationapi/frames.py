@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_COUNT = 50
 MAX_COUNT = MAX_LIST_LIMIT
-ALL_PREFERENCES = GetPreferences("", limit=MAX_LIST_LIMIT)
+ALL_PREFERENCES = GetPreferences("", limit=MAX_LIST_LIMIT, scope="RECEIVED")
 
 
 @dataclass(frozen=True, slots=True)

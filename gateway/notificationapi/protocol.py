@@ -18,8 +18,8 @@ from gateway.items import item_from_document
 from gateway.notificationapi import frames
 from gateway.notificationapi.frames import ClearUnread, CountUnread
 from gateway.protocol import FRAMES_BURST, FRAMES_PER_S, MAX_BUFFERED_EVENTS, Action, Ask, Close, Open, Send, State
-from gateway.rate import TokenBucket
 from gateway.requests import Filter, GetEnvironment, GetPreferences, ListItems, MarkItems, PatchPreferences, Until
+from services.kernel.rate import TokenBucket
 from services.live.changes import Created
 
 if TYPE_CHECKING:

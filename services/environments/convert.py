@@ -34,7 +34,7 @@ def environment_to_proto(environment: Environment) -> environments_pb2.Environme
     """Gives an environment as a backend sees it."""
     proto = environments_pb2.Environment(
         client_id=environment.client_id,
-        secure_mode=True,
+        secure_mode=environment.secure_mode,
         disabled_channels=map(CHANNELS.to_wire, sorted(environment.disabled_channels, key=CHANNELS.to_wire)),
         default_region=environment.default_region,
         default_timezone=environment.default_timezone,
@@ -74,9 +74,12 @@ def changes_from_proto(
     if not names:
         names = [field.name for field, _ in proto.ListFields()]
     if "*" in names:
+        if "secure_mode" not in names and not proto.secure_mode:
+            # Who writes all of what they know may have left out the one thing that opens every inbox.
+            problem = "must be true with '*' alone; to switch it off, name it in the mask too"
+            violations.add("environment.secure_mode", problem, "REQUIRED")
         names = list(_READERS)
-    read = {name: _READERS[name](proto, violations) for name in names if name in _READERS}
-    return {name: value for name, value in read.items() if name != "secure_mode"}
+    return {name: _READERS[name](proto, violations) for name in names if name in _READERS}
 
 
 def _name(proto: environments_pb2.Environment, violations: Violations) -> str:
@@ -91,10 +94,8 @@ def _logo_url(proto: environments_pb2.Environment, violations: Violations) -> st
     return proto.logo_url
 
 
-def _secure_mode(proto: environments_pb2.Environment, violations: Violations) -> None:
-    if not proto.secure_mode:
-        problem = "must be true: switching it off is not supported yet"
-        violations.add("environment.secure_mode", problem, "NOT_SUPPORTED_YET")
+def _secure_mode(proto: environments_pb2.Environment, _: Violations) -> bool:
+    return proto.secure_mode
 
 
 def _disabled_channels(proto: environments_pb2.Environment, violations: Violations) -> frozenset[Channel]:

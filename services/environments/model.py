@@ -62,6 +62,8 @@ class Environment:
     """What mails and pages call the sender; empty: the client_id."""
 
     logo_url: str = ""
+    secure_mode: bool = True
+    """Whether a user must prove who they are: with False anybody who knows a user's id is that user."""
 
     default_region: str = "US"
     """What a phone number without a country code is read in, as ISO 3166-1 alpha-2."""
@@ -77,11 +79,10 @@ class Environment:
     update_time: datetime | None = None
     """When the settings last changed."""
 
-    def live_secrets(self, now: datetime, *, key_id: str = "") -> list[str]:
-        """Gives the secrets that are valid now: the one that is named, if it is one of them, and else all."""
-        live = [secret for secret in self.secrets if secret.is_live(now)]
-        named = [secret for secret in live if secret.key_id == key_id]
-        return [secret.text for secret in named or live]
+    def live_secrets(self, now: datetime, *, key_id: str = "") -> dict[str, str]:
+        """Gives the secrets that are valid now, by key_id: the one that is named, if it is valid, and else all."""
+        live = {secret.key_id: secret.text for secret in self.secrets if secret.is_live(now)}
+        return {key_id: live[key_id]} if key_id in live else live
 
     def newest_secret(self, now: datetime) -> Secret | None:
         """Gives the secret that was made last of those that are valid now."""

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from services.kernel import validation
 from services.kernel.encoding import decode_base64
-from services.kernel.errors import PermissionDenied, Unauthenticated
+from services.kernel.errors import InvalidArgument, PermissionDenied, Unauthenticated
+from services.kernel.origin import GRPC, read_protocol
 from services.kernel.tokens import TokenCredentials, TokenMalformedError, read_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from services.kernel.validation import Violations
@@ -50,6 +51,9 @@ class Principal:
     expire_time: datetime | None = None
     """From when on the user token is refused; None likewise: a secret or a hash has no end of its own."""
 
+    key_id: str = ""
+    """Which secret a backend gave; empty for a user."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackendCredentials:
@@ -66,6 +70,10 @@ class UserCredentials:
     client_id: str
     user_id: str
     user_hash: str = field(repr=False)
+    """Empty: they give no proof."""
+
+    protocol: str = GRPC
+    """What they speak, as they say."""
 
 
 Credentials = BackendCredentials | UserCredentials | TokenCredentials
@@ -96,11 +104,12 @@ def parse_credentials(metadata: Iterable[tuple[str, str | bytes]]) -> Credential
     Raises:
         Unauthenticated: If there are none, or they are in no form that we know.
     """
-    headers = {key.lower(): value for key, value in reversed(list(metadata)) if isinstance(value, str)}
+    pairs = list(metadata)
+    headers = {key.lower(): value for key, value in reversed(pairs) if isinstance(value, str)}
     if authorization := headers.get("authorization", "").strip():
         scheme, _, rest = authorization.partition(" ")
         if scheme.lower() == "basic":
-            return _parse_basic(rest.strip())
+            return _parse_basic(rest.strip(), read_protocol(pairs))
         if scheme.lower() == "bearer":
             return _parse_bearer(rest.strip())
         raise _malformed("the scheme of `authorization` must be Basic or Bearer")
@@ -117,7 +126,11 @@ def parse_credentials(metadata: Iterable[tuple[str, str | bytes]]) -> Credential
 
 def credentials_invalid() -> Unauthenticated:
     """Makes the one error for an unknown client and for a wrong secret, so that nobody learns which clients exist."""
-    return Unauthenticated("the credentials are not valid", reason="CREDENTIALS_INVALID")
+    return Unauthenticated(
+        "the credentials are not valid: no environment with this client_id takes them; "
+        "a user needs a user_hash or user token, unless secure mode is off",
+        reason="CREDENTIALS_INVALID",
+    )
 
 
 def basic_authorization(client_id: str, *rest: str) -> tuple[str, str]:
@@ -136,14 +149,33 @@ def user_hash(secret: str, user_id: str) -> str:
     return base64.b64encode(hmac.digest(secret.encode(), user_id.encode(), hashlib.sha256)).decode()
 
 
-def secret_matches(given: str, secrets: Iterable[str]) -> bool:
-    """Tells whether ``given`` is one of the live secrets, in a time that does not depend on how alike they are."""
-    return _equals_any(given, secrets)
+def sha256_hash(secret: str, user_id: str) -> str:
+    """Makes the proof that NotificationAPI's Python SDK gives: base64 of SHA-256 of the secret and the user's id.
+
+    Who has that of one user can extend it to that of an id which begins with this user's. But the extension holds a
+    bare 0x80, which is no UTF-8, and NULs, and no user id with control characters is taken anywhere.
+    """
+    return base64.b64encode(hashlib.sha256(f"{secret}{user_id}".encode()).digest()).decode()
 
 
-def hash_matches(given: str, user_id: str, secrets: Iterable[str]) -> bool:
+def find_secret(given: str, secrets: Mapping[str, str]) -> str:
+    """Gives the key_id of the live secret that ``given`` is, in a time that does not depend on how alike they are.
+
+    Args:
+        given: What a backend gave.
+        secrets: The live ones by their key_ids.
+
+    Returns:
+        The key_id; empty where it is none of them.
+    """
+    matches = _matches(given, secrets.values())
+    return next((key_id for key_id, is_it in zip(secrets, matches, strict=True) if is_it), "")
+
+
+def hash_matches(given: str, user_id: str, secrets: Iterable[str], *, or_sha256: bool = False) -> bool:
     """Tells whether ``given`` is the user's hash under one of the live secrets; as constant in time as the above."""
-    return _equals_any(given, (user_hash(secret, user_id) for secret in secrets))
+    kinds = (user_hash, sha256_hash) if or_sha256 else (user_hash,)
+    return any(_matches(given, [make(secret, user_id) for secret in secrets for make in kinds]))
 
 
 def resolve_user_id(principal: Principal, user_id: str, violations: Violations, *, field: str = "user_id") -> str:
@@ -161,7 +193,7 @@ def resolve_user_id(principal: Principal, user_id: str, violations: Violations, 
     return validation.user_id(user_id, violations, field=field)
 
 
-def _parse_basic(encoded: str) -> Credentials:
+def _parse_basic(encoded: str, protocol: str) -> Credentials:
     try:
         decoded = decode_base64(encoded).decode()
     except ValueError:
@@ -172,9 +204,20 @@ def _parse_basic(encoded: str) -> Credentials:
     user_id, colon, last = rest.rpartition(":")
     if client_id and last and not colon:
         return BackendCredentials(client_id, last)
-    if client_id and user_id and last:
-        return UserCredentials(client_id, user_id, last)
+    if client_id and user_id:
+        return UserCredentials(client_id, _checked_user_id(user_id), last, protocol)
     raise _malformed("what follows Basic must be base64 of client_id:client_secret or of client_id:user_id:user_hash")
+
+
+def _checked_user_id(user_id: str) -> str:
+    """Refuses an id that no user can have before any hash of it is made: see `sha256_hash`."""
+    violations = validation.Violations()
+    validation.user_id(user_id, violations)
+    try:
+        violations.raise_if_any()
+    except InvalidArgument as error:
+        raise _malformed(f"in what follows Basic, {error.message}") from None
+    return user_id
 
 
 def _parse_bearer(token: str) -> Credentials:
@@ -197,8 +240,7 @@ def _malformed(message: str) -> Unauthenticated:
     return Unauthenticated(message, reason="CREDENTIALS_MALFORMED")
 
 
-def _equals_any(given: str, expected: Iterable[str]) -> bool:
+def _matches(given: str, expected: Iterable[str]) -> list[bool]:
     # All are compared, without an early exit; a surrogate (possible in JSON) must not be able to raise here.
     given_bytes = given.encode("utf-8", "surrogatepass")
-    results = [hmac.compare_digest(given_bytes, one.encode()) for one in expected]
-    return any(results)
+    return [hmac.compare_digest(given_bytes, one.encode()) for one in expected]

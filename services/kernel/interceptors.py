@@ -50,6 +50,11 @@ _log = structlog.get_logger(__name__)
 _call_id: ContextVar[str] = ContextVar("call_id", default="")
 
 
+def current_call_id() -> str:
+    """Gives the id of the current call, as in its log line and its trailer; empty outside of one."""
+    return _call_id.get()
+
+
 def wrap(handler: Handler, around: Around) -> Handler:
     """Rebuilds a handler of any of the four kinds so that it runs inside of ``around``, decoding included.
 
@@ -163,6 +168,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         open_methods: The same for those whose request is its own credential, which they check themselves. No other is
             looked at, not even a wrong one, and there is no current principal.
         require_ready: Called before one of these; raises while no call may run.
+        admit: Called with the client_id of every other, once it is known; raises where it is one too many.
     """
 
     def __init__(
@@ -172,11 +178,13 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         open_methods: frozenset[str] = frozenset(),
         *,
         require_ready: Callable[[], None] = lambda: None,
+        admit: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._authenticate = authenticate
         self._user_methods = user_methods
         self._open_methods = open_methods
         self._require_ready = require_ready
+        self._admit = admit
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -200,6 +208,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
                 raise PermissionDenied(
                     "only a backend may call this method; send client_id and client_secret", reason="BACKEND_ONLY"
                 )
+            self._admit(principal.client_id)
         yield
 
 

@@ -15,6 +15,7 @@ from services.notifications.convert import CHANNELS, PRIORITIES, content_to_prot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from services.kernel.origin import Origin
     from services.kernel.validation import Violations
     from services.messages.entry import ItemMarks, LogEntry
     from services.messages.model import Delivery, SendWarning
@@ -118,6 +119,8 @@ def entry_to_proto(entry: LogEntry) -> messages_pb2.Message:
         section=entry.section,
         warnings=map(warning_to_proto, entry.warnings),
         item_marks=_marks(entry.tracking_id, entry.marks) if entry.marks else None,
+        call_id=entry.call.id if entry.call else "",
+        origin=_origin(entry.call.origin) if entry.call else None,
         request=_request(entry) if entry.request else None,
     )
 
@@ -153,6 +156,10 @@ def _marks(item_id: str, marks: ItemMarks) -> messages_pb2.ItemMarks:
         replies=[inbox_pb2.InboxReply(time=to_timestamp(reply.time), text=reply.text) for reply in marks.replies],
         **{name: to_timestamp(time) for name, time in marks.times.items()},
     )
+
+
+def _origin(origin: Origin) -> messages_pb2.MessageOrigin:
+    return messages_pb2.MessageOrigin(protocol=origin.protocol, key_id=origin.key_id, user_agent=origin.user_agent)
 
 
 def _request(entry: LogEntry) -> sender_pb2.SendRequest:

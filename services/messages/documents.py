@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from services.kernel.origin import Origin
 from services.kernel.vocabulary import Channel
 from services.messages.model import (
     Attempt,
     AttemptOutcome,
+    Call,
     Delivery,
     DeliveryState,
     SendWarning,
@@ -108,6 +110,22 @@ def warning_to_document(warning: SendWarning) -> Document:
 def warning_from_document(document: Mapping[str, Any]) -> SendWarning:
     """Gives a warning as it was stored."""
     return SendWarning(WarningCode(document["code"]), document["field"], document["text"])
+
+
+def call_to_document(call: Call) -> Document:
+    """Gives the call that made a message as it is stored."""
+    origin = call.origin
+    return {
+        "id": call.id,
+        "protocol": origin.protocol,
+        **optional_fields(key_id=origin.key_id, user_agent=origin.user_agent),
+    }
+
+
+def call_from_document(document: Mapping[str, Any]) -> Call:
+    """Gives the call that made a message as it was stored."""
+    origin = Origin(document["protocol"], document.get("key_id", ""), document.get("user_agent", ""))
+    return Call(document["id"], origin)
 
 
 def attachment_to_document(attachment: Attachment) -> Document:

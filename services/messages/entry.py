@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from services.inbox.model import Reply
     from services.kernel.vocabulary import Channel, Priority
-    from services.messages.model import Delivery, SendWarning
+    from services.messages.model import Call, Delivery, SendWarning
 
 # A tracking id is made right after create_time is read, so their times differ by far less than this.
 _SLACK_MS = 1000
@@ -59,6 +59,9 @@ class LogEntry:
 
     size: int = field(compare=False)
     """What it took in storage, in bytes: more than it takes in an answer."""
+
+    call: Call | None = None
+    """Absent for one that was stored before calls were."""
 
 
 @dataclass(frozen=True, slots=True)

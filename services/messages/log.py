@@ -20,7 +20,7 @@ from bson.raw_bson import RawBSONDocument
 from services.inbox.model import Reply
 from services.kernel.mongo import deadline, translate_errors
 from services.kernel.vocabulary import Priority
-from services.messages.documents import delivery_from_document, warning_from_document
+from services.messages.documents import call_from_document, delivery_from_document, warning_from_document
 from services.messages.entry import ItemMarks, LogEntry, LogPage, message_not_found
 from services.messages.model import DeliveryState, message_deleted
 from services.messages.sources import LOG_INDEX, TRACKING_INDEX, choose, times
@@ -195,6 +195,7 @@ def _to_entry(raw: RawBSONDocument) -> LogEntry | None:
         marks=_to_marks(inapp) if inapp else None,
         request=document.get("request", b""),
         size=len(raw.raw),
+        call=call_from_document(document["call"]) if "call" in document else None,
     )
 
 

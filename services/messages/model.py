@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from services.kernel.origin import Origin
     from services.kernel.vocabulary import Priority
     from services.messages.options import SendOptions
     from services.notifications.model import Content
@@ -170,6 +171,16 @@ class InboxItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """The call that made a message."""
+
+    id: str
+    """As in the log of the services."""
+
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One send of one notification to one user."""
 
@@ -205,6 +216,9 @@ class Message:
     options: SendOptions = NO_OPTIONS
     schedule_time: datetime | None = None
     """When it fires. Absent: it was planned at once."""
+
+    call: Call | None = None
+    """Absent where it is composed anew, by what no caller asked for."""
 
     @property
     def delete_time(self) -> datetime:

@@ -22,6 +22,7 @@ from services.kernel.errors import FieldViolation, InvalidArgument
 from services.kernel.mongo import SLICE, deadline, raise_if_cancelled, translate_errors
 from services.kernel.vocabulary import Channel, Priority
 from services.messages.documents import (
+    call_to_document,
     delivery_from_document,
     delivery_to_document,
     options_to_document,
@@ -396,6 +397,8 @@ def to_document(message: Message) -> dict[str, Any]:
         "warnings": list(map(warning_to_document, message.warnings)),
         "request": message.request,
     }
+    if message.call:
+        document["call"] = call_to_document(message.call)
     if message.request_id:
         document |= {"request_id": message.request_id, "request_hash": message.request_hash}
     if options := options_to_document(message.options):

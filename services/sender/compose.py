@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.environments.model import Environment
+    from services.messages.model import Call
     from services.notifications.model import Notification
     from services.sender.model import Send
     from services.sender.plan import Plan, PlannedChannel
@@ -42,6 +43,7 @@ def compose(
     tracking_id: str,
     now: datetime,
     schedule_time: datetime | None = None,
+    call: Call | None = None,
 ) -> Message:
     """Makes the message of a plan with every planned channel rendered, so that the log shows what was sent.
 
@@ -90,6 +92,7 @@ def compose(
         section=notification.section,
         options=send.options,
         schedule_time=schedule_time,
+        call=call,
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from services.environments.model import Environment
     from services.kernel.clock import Clock, IdSource
     from services.messages.files import FileStore, MessageKey
-    from services.messages.model import Message, StoredRequest
+    from services.messages.model import Call, Message, StoredRequest
     from services.messages.store import MessageStore
     from services.sender.model import Send
     from services.sender.reads import RecipientReads
@@ -62,13 +62,14 @@ class Sending:
         self._clock = clock
         self._new_id = new_id
 
-    async def send(self, send: Send, environment: Environment, readmit: Readmit) -> Message | StoredRequest:
+    async def send(self, send: Send, environment: Environment, readmit: Readmit, call: Call) -> Message | StoredRequest:
         """Makes and stores the message; when this returns it is durable and its item visible.
 
         Args:
             send: What is asked for.
             environment: The environment as it is held; read again where the recipient's read tells of a newer one.
             readmit: Checks the caller again, against that newer one.
+            call: What the log tells of the call.
 
         Returns:
             The message, or what an earlier call under the same request_id has stored.
@@ -78,14 +79,16 @@ class Sending:
             InvalidArgument: If the request_id stood for another request.
         """
         try:
-            return await self._send(send, environment, readmit)
+            return await self._send(send, environment, readmit, call)
         except (NotFound, InvalidArgument):
             # What would fail now may have succeeded once: its repetition gets the answer of then.
             if send.request_id and (stored := await self._find_request(send, environment.client_id)):
                 return stored
             raise
 
-    async def _send(self, send: Send, environment: Environment, readmit: Readmit) -> Message | StoredRequest:
+    async def _send(
+        self, send: Send, environment: Environment, readmit: Readmit, call: Call
+    ) -> Message | StoredRequest:
         client_id = environment.client_id
         recipient = await self._recipients.read(client_id, send.user.id)
         if recipient.version != environment.version:
@@ -108,6 +111,7 @@ class Sending:
             tracking_id=self._new_id(),
             now=now,
             schedule_time=schedule_time,
+            call=call,
         )
         encoded = encode(message)
         received = _received(message, profile)
@@ -122,7 +126,7 @@ class Sending:
             await self._forget_files(message, key)
             stored = await self._find_request(send, client_id)
             # Gone between the two: the user was deleted, and so nothing is remembered of the request.
-            return stored or await self._send(send, environment, readmit)
+            return stored or await self._send(send, environment, readmit, call)
         await self._courtesies(environment, send, profile, received, now)
         return message
 

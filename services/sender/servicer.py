@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from carillon.v1 import sender_pb2, sender_pb2_grpc
 from services.kernel import validation
 from services.kernel.auth import credentials_invalid, current_credentials, current_principal
+from services.kernel.interceptors import current_call_id
+from services.kernel.origin import read_origin
 from services.kernel.validation import Violations
-from services.messages.model import StoredRequest
+from services.messages.model import Call, StoredRequest
 from services.sender import convert
 
 if TYPE_CHECKING:
@@ -47,12 +49,14 @@ class SenderServicer(sender_pb2_grpc.SenderServicer):
 
     async def Send(self, request: sender_pb2.SendRequest, context: Context) -> sender_pb2.SendResponse:
         """Sends one notification to one user."""
-        environment = self._readmit(await self._catalogue.environment(current_principal().client_id))
+        principal = current_principal()
+        environment = self._readmit(await self._catalogue.environment(principal.client_id))
         violations = Violations()
         send = await convert.read_send(request, violations, region=environment.default_region)
         violations.raise_if_any()
 
-        sent = await self._sending.send(send, environment, self._readmit)
+        call = Call(current_call_id(), read_origin(context.invocation_metadata() or (), key_id=principal.key_id))
+        sent = await self._sending.send(send, environment, self._readmit, call)
         if isinstance(sent, StoredRequest):
             return convert.replay_to_response(sent)
         return convert.message_to_response(sent)

@@ -19,8 +19,8 @@ from services.kernel.auth import (
     UserCredentials,
     credentials_invalid,
     current_principal,
+    find_secret,
     hash_matches,
-    secret_matches,
 )
 from services.kernel.errors import NotFound
 from services.kernel.interceptors import AuthInterceptor, ErrorInterceptor, LogInterceptor
@@ -100,7 +100,7 @@ async def authenticate(credentials: Credentials) -> Principal:
     if credentials.client_id != "dev":
         raise credentials_invalid()
     if isinstance(credentials, BackendCredentials):
-        if secret_matches(credentials.secret, [SECRET]):
+        if find_secret(credentials.secret, {"k": SECRET}):
             return Principal(Realm.BACKEND, "dev")
     elif isinstance(credentials, UserCredentials) and hash_matches(
         credentials.user_hash, credentials.user_id, [SECRET]

@@ -235,11 +235,30 @@ async def test_unknown_paths_and_channels_are_refused_together(tenant: Tenant) -
     )
 
 
-@pytest.mark.parametrize("mask", [["secure_mode"], ["*"]])
-async def test_secure_mode_cannot_be_switched_off(tenant: Tenant, mask: list[str]) -> None:
-    """Switching secure mode off is refused, never ignored; on it is."""
-    refused = await refusal(update(tenant, mask))
-    assert_violates(refused, [("environment.secure_mode", "NOT_SUPPORTED_YET")])
+@pytest.mark.parametrize("mask", [["secure_mode"], ["*", "secure_mode"]])
+async def test_secure_mode_is_switched_off_by_name_alone(tenant: Tenant, mask: list[str]) -> None:
+    """A mask with its name takes it off; one of everything else, and none at all, leave it as it is."""
+    assert not (await update(tenant, mask)).secure_mode
+    assert not (await update(tenant, name="Named")).secure_mode
+    assert not (await read(tenant.backend)).secure_mode
 
-    assert (await update(tenant, mask, secure_mode=True)).secure_mode
     assert (await update(tenant, secure_mode=True)).secure_mode
+    assert (await update(tenant, ["name"])).secure_mode
+    assert (await read(tenant.backend)).secure_mode
+
+
+async def test_who_writes_all_settings_does_not_open_every_inbox(tenant: Tenant) -> None:
+    """'*' without secure_mode is refused, whether it was off before or on, and nothing of the call is written."""
+    for mask in (["*"], ["name", "*"]):
+        refused = await refusal(update(tenant, mask, name="New"))
+        assert_violates(refused, [("environment.secure_mode", "REQUIRED")])
+    assert (await read(tenant.backend)).name == tenant.client_id
+
+    assert (await update(tenant, ["*"], secure_mode=True)).secure_mode
+
+
+async def test_an_environment_from_before_is_secure(world: World, tenant: Tenant) -> None:
+    """Where nothing is stored of secure mode it is on."""
+    await world.database.environments.update_one({"_id": tenant.client_id}, {"$unset": {"secure_mode": ""}})
+
+    assert (await read(tenant.backend)).secure_mode

@@ -149,20 +149,23 @@ class World:
 
 
 @asynccontextmanager
-async def run_world(mongodb_uri: str, *, port: int | None = None, now: Clock = utc_now) -> AsyncIterator[World]:
+async def run_world(
+    mongodb_uri: str, *, port: int | None = None, now: Clock = utc_now, **changes: Any
+) -> AsyncIterator[World]:
     """Runs the services in this loop until the block ends.
 
     Args:
         mongodb_uri: Where MongoDB is.
         port: Where to listen; the block then begins before MongoDB has answered. Absent: a free one, and it waits.
         now: The clock of the services.
+        changes: Settings of theirs that are not the usual ones.
     """
     stop = asyncio.Event()
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     storage = Storage(mongodb_uri.replace("/?", "/carillon?"), MASTER_KEY)
     client: Client
     async with asyncio.TaskGroup() as tasks, open_client(storage.mongodb_uri) as client:
-        settings = ServicesSettings(grpc_port=port or 0)
+        settings = ServicesSettings(grpc_port=port or 0, **changes)
         tasks.create_task(run_services(settings, storage, stop, on_ready=listening.set_result, now=now))
         address = f"127.0.0.1:{port or await listening}"
         async with grpc.aio.insecure_channel(address) as channel:

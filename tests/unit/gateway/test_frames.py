@@ -72,7 +72,8 @@ def test_what_is_no_frame_is_refused_by_name(data: str | bytes, code: str, field
         ({"user_id": "a\u0000b"}, "user_id"),
         ({"user_id": "\ud800"}, "user_id"),
         ({"user_id": "ü" * 129}, "user_id"),
-        ({"user_hash": None}, "user_hash"),
+        ({"user_hash": 7}, "user_hash"),
+        ({"user_hash": "x" * 129}, "user_hash"),
         ({"user_hash": "x:aGFzaA=="}, "user_hash"),
         ({"limit": 0}, "limit"),
         ({"limit": 501}, "limit"),
@@ -90,6 +91,12 @@ def test_a_wrong_field_of_hello_is_named(change: dict[str, Any], field: str) -> 
         parse(json.dumps(HELLO | change))
 
     assert (caught.value.code, caught.value.field) == ("INVALID_FIELD", field)
+
+
+@pytest.mark.parametrize("no_hash", [{}, {"user_hash": None}, {"user_hash": ""}])
+def test_hello_takes_a_user_without_a_proof(no_hash: dict[str, Any]) -> None:
+    """Who gives no hash has an empty one: whether that will do is for the services to say."""
+    assert parse(json.dumps({"type": "hello", "client_id": "dev", "user_id": "u:1"} | no_hash)) == Hello("dev", "u:1")
 
 
 def test_hello_takes_a_token_alone() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from services.environments.authenticator import Authenticator
 from services.environments.model import Environment, Secret
-from services.kernel.auth import Principal, Realm
+from services.kernel.auth import Principal, Realm, credentials_invalid
 from services.kernel.errors import Unauthenticated
 from services.kernel.tokens import read_token
 from tests.tokens import mint
@@ -87,7 +87,7 @@ async def test_every_wrong_signature_is_told_the_same(token: str) -> None:
     with pytest.raises(Unauthenticated) as caught:
         await authenticate(token, not_before=NOW + HOUR)
 
-    assert (caught.value.reason, caught.value.message) == ("CREDENTIALS_INVALID", "the credentials are not valid")
+    assert (caught.value.reason, caught.value.message) == ("CREDENTIALS_INVALID", credentials_invalid().message)
 
 
 async def test_a_token_ends_with_its_time_and_with_its_secret() -> None:

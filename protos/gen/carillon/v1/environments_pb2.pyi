@@ -54,7 +54,8 @@ class Environment(_message.Message):
     """
     secure_mode: _builtins.bool
     """Whether a user must prove who they are, by user hash or user token. True in every new environment. False: a bare
-    user id will do, and anyone can read anyone's inbox.
+    user id will do, and anyone can read anyone's inbox. The hash is not looked at then, so a wrong one shows only once
+    it is switched on; a user token is checked always.
     """
     default_region: _builtins.str
     """The region of phone numbers without "+", as ISO 3166-1 alpha-2. By default "US"."""
@@ -162,8 +163,8 @@ class UpdateEnvironmentRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields of environment to write, for instance "secure_mode"; one that is empty in environment takes its default
-        again. "*": all. An unknown path is refused. Absent: the fields that are set, so that switching something off needs
-        it.
+        again, but for secure_mode, which is then off. "*": all; secure_mode must be true with it, unless it is named too.
+        An unknown path is refused. Absent: the fields that are set, so that switching something off needs it.
         """
 
     def __init__(

@@ -65,8 +65,9 @@ class EnvironmentsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEnvironment(self, request, context):
-        """Changes the settings of the caller's environment. They hold for every call that begins after the answer. For
-        backends only.
+        """Changes the settings of the caller's environment. They hold for every call that begins after the answer; that
+        secure_mode is switched on, at other processes of the services a second later at most. Streams and sockets that are
+        open stay open until they end for another reason. For backends only.
 
         Atomic. Fails with INVALID_ARGUMENT (INVALID_REQUEST).
         """

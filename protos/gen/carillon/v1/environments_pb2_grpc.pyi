@@ -42,8 +42,9 @@ class EnvironmentsStub:
     Fails with nothing but what fails every call.
     """
     UpdateEnvironment: _grpc.UnaryUnaryMultiCallable[_environments_pb2.UpdateEnvironmentRequest, _environments_pb2.UpdateEnvironmentResponse]
-    """Changes the settings of the caller's environment. They hold for every call that begins after the answer. For
-    backends only.
+    """Changes the settings of the caller's environment. They hold for every call that begins after the answer; that
+    secure_mode is switched on, at other processes of the services a second later at most. Streams and sockets that are
+    open stay open until they end for another reason. For backends only.
 
     Atomic. Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
@@ -62,8 +63,9 @@ class EnvironmentsAsyncStub(EnvironmentsStub):
     Fails with nothing but what fails every call.
     """
     UpdateEnvironment: _aio.UnaryUnaryMultiCallable[_environments_pb2.UpdateEnvironmentRequest, _environments_pb2.UpdateEnvironmentResponse]  # type: ignore[assignment]
-    """Changes the settings of the caller's environment. They hold for every call that begins after the answer. For
-    backends only.
+    """Changes the settings of the caller's environment. They hold for every call that begins after the answer; that
+    secure_mode is switched on, at other processes of the services a second later at most. Streams and sockets that are
+    open stay open until they end for another reason. For backends only.
 
     Atomic. Fails with INVALID_ARGUMENT (INVALID_REQUEST).
     """
@@ -91,8 +93,9 @@ class EnvironmentsServicer(metaclass=_abc_1.ABCMeta):
         request: _environments_pb2.UpdateEnvironmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_environments_pb2.UpdateEnvironmentResponse, _abc.Awaitable[_environments_pb2.UpdateEnvironmentResponse]]:
-        """Changes the settings of the caller's environment. They hold for every call that begins after the answer. For
-        backends only.
+        """Changes the settings of the caller's environment. They hold for every call that begins after the answer; that
+        secure_mode is switched on, at other processes of the services a second later at most. Streams and sockets that are
+        open stay open until they end for another reason. For backends only.
 
         Atomic. Fails with INVALID_ARGUMENT (INVALID_REQUEST).
         """

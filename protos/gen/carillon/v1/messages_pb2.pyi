@@ -176,7 +176,7 @@ class Message(_message.Message):
 
     @_builtins.property
     def origin(self) -> Global___MessageOrigin:
-        """Where the call came from."""
+        """Where that call came from. A change of a message that waits for its time leaves it."""
 
     @_builtins.property
     def request(self) -> _sender_pb2.SendRequest:
@@ -289,7 +289,10 @@ Global___ItemMarks: _TypeAlias = ItemMarks  # noqa: Y015
 
 @_typing.final
 class MessageOrigin(_message.Message):
-    """Says where a call came from. Written by the server, never by the caller."""
+    """Says where a call came from. No field of a request sets it. What it was made with is certain; what was spoken and by
+    whom is what the gateway says in the metadata carillon-protocol and carillon-caller, and whoever has a secret can say
+    the same.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -303,7 +306,9 @@ class MessageOrigin(_message.Message):
     secret.
     """
     user_agent: _builtins.str
-    """The caller's own name for itself, from its User-Agent, cut at 256 bytes. May be empty."""
+    """The caller's own name for itself, from its User-Agent, cut at 256 bytes and without control characters. May be
+    empty.
+    """
     def __init__(
         self,
         *,
