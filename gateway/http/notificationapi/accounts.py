@@ -6,15 +6,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
 from carillon.v1 import notifications_pb2, preferences_pb2, sub_notifications_pb2
 from gateway.http.notificationapi.bodies import Lenient, checked, json_body, read_json
-from gateway.http.notificationapi.callers import CallerOf  # noqa: TC001 # FastAPI reads it at run time
-from gateway.http.notificationapi.choices import ChoiceBody, read_choices, stored_choices_to_json, user_mismatch
+from gateway.http.notificationapi.callers import CallerOf, UserCallerOf  # noqa: TC001 # FastAPI reads it at run time
+from gateway.http.notificationapi.choices import choice_name, choices_to_json
+from gateway.http.notificationapi.documented import responses
 from gateway.http.notificationapi.people import user_id_of
+from gateway.http.notificationapi.preferences import EitherForm, read_choices
 from gateway.http.notificationapi.refusals import in_their_words
 from gateway.http.notificationapi.spelling import camel
 from gateway.services_client import DEADLINE_S
+from services.kernel.errors import FieldViolation, InvalidArgument
 
 if TYPE_CHECKING:
     from gateway.http.notificationapi.services import Services
@@ -28,11 +32,24 @@ class SubNotificationBody(Lenient):
     title: str | None = None
 
 
+class SubNotificationAnswer(BaseModel):
+    """A sub-notification as stored."""
+
+    accountId: str
+    notificationId: str
+    subNotificationId: str
+    title: str
+
+
 def create_router(services: Services) -> APIRouter:
     """Makes the routes."""
     router = APIRouter()
 
-    @router.put(_PART, openapi_extra=json_body(SubNotificationBody))
+    @router.put(
+        _PART,
+        responses=responses(404, body=True, answer=SubNotificationAnswer),
+        openapi_extra=json_body(SubNotificationBody, is_required=False),
+    )
     async def put_sub_notification(
         caller: CallerOf, notification_id: str, sub_notification_id: str, request: Request
     ) -> dict[str, Any]:
@@ -52,7 +69,7 @@ def create_router(services: Services) -> APIRouter:
             "title": answer.sub_notification.title,
         }
 
-    @router.delete(_PART, status_code=HTTPStatus.NO_CONTENT)
+    @router.delete(_PART, status_code=HTTPStatus.NO_CONTENT, responses=responses(404))
     async def delete_sub_notification(caller: CallerOf, notification_id: str, sub_notification_id: str) -> Response:
         """Deletes a part of a notification; items and choices stay."""
         deletion = sub_notifications_pb2.DeleteSubNotificationRequest(
@@ -64,19 +81,24 @@ def create_router(services: Services) -> APIRouter:
             )
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    @router.post("/{client_id}/user_preferences/{user_id:path}", openapi_extra=json_body(ChoiceBody, is_list=True))
-    async def set_preferences(caller: CallerOf, request: Request) -> dict[str, Any]:
-        """Replaces all choices of a user."""
-        choices = read_choices(await read_json(request))
-        with in_their_words(choices.name):
+    @router.post(
+        "/{client_id}/user_preferences/{user_id:path}",
+        responses=responses(body=True),
+        openapi_extra=json_body(EitherForm),
+    )
+    async def set_preferences(caller: UserCallerOf, request: Request) -> dict[str, Any]:
+        """Replaces all choices of a user; an empty list leaves none."""
+        body = await read_json(request)
+        choices = read_choices(body)
+        with in_their_words(choice_name):
             user_id = await user_id_of(services, caller)
-            if choices.user_id and choices.user_id != user_id:
-                raise user_mismatch(user_id)
-            change = preferences_pb2.SetPreferencesRequest(user_id=user_id, preferences=choices.preferences)
+            if isinstance(body, dict) and body.get("userId") not in (None, "", user_id):
+                raise InvalidArgument([FieldViolation("userId", "must be the user of the path, or left out")])
+            change = preferences_pb2.SetPreferencesRequest(user_id=user_id, preferences=choices)
             answer = await services.preferences.SetPreferences(change, metadata=caller.metadata, timeout=DEADLINE_S)
-        return stored_choices_to_json(caller.client_id, user_id, answer.preferences)
+        return choices_to_json(caller.client_id, user_id, answer.preferences)
 
-    @router.get("/{client_id}/auth/validateAuthenticate")
+    @router.get("/{client_id}/auth/validateAuthenticate", responses=responses())
     async def validate_authenticate(caller: CallerOf) -> dict[str, Any]:
         """Says that these are the credentials of an account."""
         # The cheapest that only a backend may call.

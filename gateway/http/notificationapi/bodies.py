@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fastapi import Request
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
@@ -23,7 +21,6 @@ _OBJECT = "must be an object"
 _MAX_PROBLEMS = 100
 
 M = TypeVar("M", bound=BaseModel)
-V = TypeVar("V")
 
 
 class Lenient(BaseModel):
@@ -53,26 +50,8 @@ def checked(model: type[M], value: object) -> M:
     Raises:
         RequestValidationError: If it is none; all that is wrong is named, by its place in the body.
     """
-    return _checked(lambda: model.model_validate(value))
-
-
-def checked_list(model: type[M], values: list[Any]) -> list[M]:
-    """Gives a body that is an array as models; raises as ``checked`` does."""
-    return _checked(lambda: TypeAdapter(list[model]).validate_python(values))  # type: ignore[valid-type] # mypy wants a fixed type
-
-
-def unknown_fields(body: Lenient) -> dict[str, Any]:
-    """Gives what a body has that its models do not name, each in its place; of lists, by the number of the place."""
-    found = {name: value for name, value in (body.model_extra or {}).items() if value is not None}
-    for name in body.model_fields_set & set(type(body).model_fields):
-        if part := _unknown(getattr(body, name)):
-            found[name] = part
-    return found
-
-
-def _checked(validate: Callable[[], V]) -> V:
     try:
-        return validate()
+        return model.model_validate(value)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError(
@@ -82,6 +61,15 @@ def _checked(validate: Callable[[], V]) -> V:
                 for one in problems[:_MAX_PROBLEMS]
             ]
         ) from None
+
+
+def unknown_fields(body: Lenient) -> dict[str, Any]:
+    """Gives what a body has that its models do not name, each in its place; of lists, by the number of the place."""
+    found = {name: value for name, value in (body.model_extra or {}).items() if value is not None}
+    for name in body.model_fields_set & set(type(body).model_fields):
+        if part := _unknown(getattr(body, name)):
+            found[name] = part
+    return found
 
 
 def _unknown(value: Any) -> dict[str, Any]:

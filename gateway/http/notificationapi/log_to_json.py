@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from carillon.v1 import channel_pb2, delivery_pb2, send_options_pb2, user_pb2
+from carillon.v1 import channel_pb2, delivery_pb2, send_options_pb2
 from gateway.http.notificationapi.structs import from_struct
+from gateway.http.notificationapi.users import user_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,6 @@ _APN_OPTIONS = {
     "sound": "sound",
     "content_available": "contentAvailable",
 }
-_DEVICE = {name: name for name in ("app_id", "ad_id", "device_id", "platform", "manufacturer", "model")}
 
 
 def message_to_json(message: messages_pb2.Message, client_id: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def request_to_json(request: sender_pb2.SendRequest) -> dict[str, Any]:
     options = _options(request.options)
     found = {
         "notificationId": request.notification_id,
-        "user": _user(request.user),
+        "user": user_to_json(request.user),
         "mergeTags": from_struct(request.merge_tags),
         "replace": dict(request.replace),
         "forceChannels": [_channel(number) for number in request.force_channels],
@@ -148,26 +148,6 @@ def _failed_code(delivery: delivery_pb2.Delivery) -> str:
     known = delivery_pb2.SkipReason.values()
     name = delivery_pb2.SkipReason.Name(delivery.reason) if delivery.reason in known else "UNKNOWN"
     return _FAILED_CODES.get(delivery.reason, name.removeprefix("SKIP_REASON_"))
-
-
-def _user(user: user_pb2.User) -> dict[str, Any]:
-    found = _named(user, {"id": "id", "email": "email", "number": "number", "timezone": "timezone"})
-    if user.push_tokens:
-        found["pushTokens"] = [
-            {
-                "type": "APN" if one.provider == user_pb2.PUSH_PROVIDER_APN else "FCM",
-                "token": one.token,
-                **({"device": _named(one.device, _DEVICE)} if one.HasField("device") else {}),
-                **({"environment": "sandbox"} if one.sandbox else {}),
-            }
-            for one in user.push_tokens
-        ]
-    if user.web_push_subscriptions:
-        found["webPushTokens"] = [
-            {"sub": {"endpoint": one.endpoint, "keys": {"p256dh": one.keys.p256dh, "auth": one.keys.auth}}}
-            for one in user.web_push_subscriptions
-        ]
-    return found
 
 
 def _options(options: send_options_pb2.SendOptions) -> dict[str, Any]:

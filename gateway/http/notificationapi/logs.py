@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from gateway.http.errors import Refusal
 from gateway.http.notificationapi.bodies import checked, json_body, read_json
 from gateway.http.notificationapi.callers import CallerOf  # noqa: TC001 # FastAPI reads it at run time
+from gateway.http.notificationapi.documented import responses
 from gateway.http.notificationapi.log_queries import (
     QueryBody,
     UnreadableQueryError,
@@ -33,14 +34,18 @@ def create_router(services: Services) -> APIRouter:
     """Makes the routes."""
     router = APIRouter()
 
-    @router.post("/{client_id}/logs/query", openapi_extra=json_body(QueryBody))
+    @router.post(
+        "/{client_id}/logs/query",
+        responses=responses(body=True),
+        openapi_extra=json_body(QueryBody, is_required=False),
+    )
     async def query_logs(caller: CallerOf, request: Request) -> dict[str, Any]:
         """Asks the log, and gives the first page at once."""
         query = checked(QueryBody, await read_json(request) or {})
         query_id = query_id_of(query)
         return {"queryId": query_id, **await _page(services, caller, query, "")}
 
-    @router.get("/{client_id}/logs/query/{query_id}")
+    @router.get("/{client_id}/logs/query/{query_id}", responses=responses(404))
     async def get_query_result(
         caller: CallerOf, query_id: str, page_token: Annotated[str, Query(alias="pageToken")] = ""
     ) -> dict[str, Any]:

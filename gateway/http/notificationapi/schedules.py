@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from carillon.v1 import sender_pb2
 from gateway.http.notificationapi.bodies import checked, json_body, read_json
 from gateway.http.notificationapi.callers import CallerOf  # noqa: TC001 # FastAPI reads it at run time
+from gateway.http.notificationapi.documented import responses
 from gateway.http.notificationapi.refusals import in_their_words
 from gateway.http.notificationapi.send_answers import warnings_of
 from gateway.http.notificationapi.send_bodies import SendBody
@@ -22,6 +23,7 @@ from gateway.services_client import DEADLINE_S
 if TYPE_CHECKING:
     from gateway.http.notificationapi.services import Services
 
+_SCHEDULE = "/{client_id}/schedule/{tracking_id}"
 _UNKNOWN = (
     HTTPStatus.NOT_FOUND.value,
     "SCHEDULE_RESOURCE_NOT_FOUND",
@@ -48,8 +50,8 @@ def create_router(services: Services) -> APIRouter:
     """Makes the routes."""
     router = APIRouter()
 
-    @router.patch("/{client_id}/schedule/{tracking_id}", openapi_extra=json_body(SendBody))
-    @router.put("/{client_id}/schedule/{tracking_id}", openapi_extra=json_body(SendBody))
+    @router.patch(_SCHEDULE, responses=responses(404, 409, body=True), openapi_extra=json_body(SendBody))
+    @router.put(_SCHEDULE, responses=responses(404, 409, body=True), openapi_extra=json_body(SendBody))
     async def update_schedule(caller: CallerOf, tracking_id: str, request: Request) -> dict[str, Any]:
         """Changes the fields that are given of a send that waits for its time."""
         read, paths = read_change(checked(SendBody, _unwrapped(await read_json(request))))
@@ -63,7 +65,7 @@ def create_router(services: Services) -> APIRouter:
         message = f"The notification is scheduled for {time}." if time else "The notification is sent now."
         return {"message": message, "trackingId": tracking_id, "messages": warnings_of(response, read)}
 
-    @router.delete("/{client_id}/schedule/{tracking_id}")
+    @router.delete(_SCHEDULE, responses=responses(404, 409))
     async def delete_schedule(caller: CallerOf, tracking_id: str) -> dict[str, Any]:
         """Cancels a send that waits for its time; twice is as good as once."""
         cancellation = sender_pb2.CancelScheduleRequest(tracking_id=tracking_id)

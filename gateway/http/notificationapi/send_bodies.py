@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gateway.http.notificationapi.bodies import Lenient
-from gateway.http.notificationapi.user_bodies import UserBody
+from gateway.http.notificationapi.users import UserBody
 
 
 def _one_recipient(value: Any) -> Any:

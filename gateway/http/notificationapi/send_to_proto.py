@@ -17,7 +17,7 @@ from gateway.http.notificationapi.bodies import unknown_fields
 from gateway.http.notificationapi.options_to_proto import content_to_proto, options_to_proto
 from gateway.http.notificationapi.spelling import Spelling
 from gateway.http.notificationapi.structs import to_struct
-from gateway.http.notificationapi.user_bodies import UserBody, user_to_proto
+from gateway.http.notificationapi.users import UserBody, user_from_body
 from services.kernel.errors import FieldViolation, InvalidArgument
 from services.kernel.validation import Violations
 
@@ -139,7 +139,7 @@ def _read(body: SendBody) -> ReadSend:
 
     request = sender_pb2.SendRequest(
         notification_id=body.type or body.notificationId or "",
-        user=user_to_proto(user),
+        user=user_from_body(user, user.id or ""),
         merge_tags=to_struct(merge_tags, field=spelling.parameters) if merge_tags else None,
         sub_notification_id=body.subNotificationId or "",
         template_id=body.templateId or "",

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import grpc
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from carillon.v1 import notifications_pb2, sender_pb2
 from gateway.http.errors import Refusal, rpc_refusal
 from gateway.http.notificationapi.bodies import Lenient, checked, json_body, read_json
 from gateway.http.notificationapi.callers import CallerOf  # noqa: TC001 # FastAPI reads it at run time
+from gateway.http.notificationapi.documented import responses
 from gateway.http.notificationapi.refusals import in_their_words
 from gateway.http.notificationapi.send_answers import answer
 from gateway.http.notificationapi.send_bodies import SendBody
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 MAX_ATTACHED_BYTES = 4 * 1024 * 1024
 # What the services read of one call.
 _MAX_CALL_BYTES = 8 * 1024 * 1024
+_LESS = "Nothing is delivered, or less than was asked for; the messages say what and why."
 _NO_ETAG = "none"
 _CHANGES = {
     "NOTIFICATION_NOT_FOUND": (
@@ -48,11 +51,28 @@ class RetractBody(Lenient):
     subNotificationId: str | None = None
 
 
+class SendAnswer(BaseModel):
+    """What became of a send."""
+
+    trackingId: str
+    messages: list[str]
+
+
+class RetractAnswer(BaseModel):
+    """How many items were taken back."""
+
+    retractedCount: int
+
+
 def create_router(services: Services) -> APIRouter:
     """Makes the routes."""
     router = APIRouter()
 
-    @router.post("/{client_id}/sender", openapi_extra=json_body(SendBody))
+    @router.post(
+        "/{client_id}/sender",
+        responses=responses(404, body=True, answer=SendAnswer) | {202: {"model": SendAnswer, "description": _LESS}},
+        openapi_extra=json_body(SendBody),
+    )
     async def send(caller: CallerOf, request: Request, idempotency_key: Annotated[str, Header()] = "") -> Response:
         """Sends one notification to one user; 202 where less is delivered than asked for, and messages say why."""
         read = read_send(checked(SendBody, await read_json(request)), request_id=idempotency_key)
@@ -62,7 +82,11 @@ def create_router(services: Services) -> APIRouter:
         status, body = answer(response, read)
         return JSONResponse(body, status)
 
-    @router.post("/{client_id}/sender/retract", openapi_extra=json_body(RetractBody))
+    @router.post(
+        "/{client_id}/sender/retract",
+        responses=responses(body=True, answer=RetractAnswer),
+        openapi_extra=json_body(RetractBody),
+    )
     async def retract(caller: CallerOf, request: Request) -> dict[str, Any]:
         """Takes items of one user back, live."""
         body = checked(RetractBody, await read_json(request))

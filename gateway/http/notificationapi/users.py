@@ -21,7 +21,7 @@ _TYPES = {number: name for name, number in _PROVIDERS.items()}
 
 def _type(value: object) -> object:
     # Their documentation has small letters, their C# has this slip.
-    upper = value.upper() if isinstance(value, str) else value
+    upper = value.strip().upper() if isinstance(value, str) else value
     return "APN" if upper == "APM" else upper
 
 
@@ -31,6 +31,8 @@ class DeviceBody(Lenient):
     app_id: str | None = None
     ad_id: str | None = None
     device_id: str | None = None
+    # As their documentation calls it in one place.
+    device: str | None = None
     platform: str | None = None
     manufacturer: str | None = None
     # As their iOS and Android write it.
@@ -129,12 +131,13 @@ def user_to_json(user: user_pb2.User) -> dict[str, Any]:
 def _push_token(body: PushTokenBody) -> user_pb2.PushToken:
     device = body.device or DeviceBody()
     known = {name: getattr(device, name) or "" for name in _DEVICE_FIELDS}
+    known["device_id"] = known["device_id"] or device.device or ""
     known["manufacturer"] = known["manufacturer"] or device.manufactuer or ""
     return user_pb2.PushToken(
         provider=_PROVIDERS[body.type],
         token=body.token,
         device=user_pb2.Device(**known),
-        sandbox=body.environment == "sandbox",
+        sandbox=(body.environment or "").lower() == "sandbox",
     )
 
 

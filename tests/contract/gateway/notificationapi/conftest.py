@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from gateway.app import Gateway, run_gateway
 from gateway.settings import GatewaySettings
+from tests.contract.gateway.notificationapi.backend import open_backend
 from tests.contract.gateway.notificationapi.world import open_api
 from tests.contract.live.world import Live
 from tests.contract.services.world import MASTER_KEY_TEXT, run_world
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from services.kernel.mongod import LocalMongod
+    from tests.contract.gateway.notificationapi.backend import Backend
     from tests.contract.gateway.notificationapi.world import Api
     from tests.contract.services.world import Tenant
 
@@ -54,3 +56,10 @@ async def api(live: Live, tenant: Tenant) -> AsyncIterator[Api]:
     """Gives the interface of that environment, called as a user, whose id has nothing special."""
     async with open_api(live.url, tenant) as api:
         yield api
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def backend(live: Live, tenant: Tenant) -> AsyncIterator[Backend]:
+    """Gives the interface of that environment, called with its secret."""
+    async with open_backend(live.url, tenant) as backend:
+        yield backend
