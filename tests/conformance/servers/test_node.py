@@ -414,6 +414,22 @@ async def test_delete_user_preferences(node: Sdk, backend: Caller, user_id: str)
     assert await effects.choices(backend, user_id) == [("new_order", "", "EMAIL", "OFF")]
 
 
+@pytest.mark.parametrize("name", ["a b", "a/b", "a+b", "ünï漢字"])
+async def test_preferences_of_any_user(node: Sdk, backend: Caller, user_id: str, name: str) -> None:
+    """Ids that the SDK puts into the path as they are reach the user that they name, known or not."""
+    user_id = f"{user_id[:40]} {name}"
+    off = [{"notificationId": "inapp_only", "channel": "INAPP_WEB", "delivery": "off"}]
+
+    assert (await node.call("setUserPreferences", user_id, off)).status == 200
+    assert await effects.choices(backend, user_id) == [("inapp_only", "", "INAPP_WEB", "OFF")]
+    assert (await node.call("deleteUserPreferences", user_id, "inapp_only")).status == 200
+    assert await effects.choices(backend, user_id) == []
+    sent = await send(node, user_id)
+    assert (await mark(node, user_id, sent, opened=ago(0))).status == 200
+    (item,) = await effects.items(backend, user_id)
+    assert not item.unread
+
+
 # --- Users ---
 
 
