@@ -33,4 +33,4 @@ async def python(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 def user_id(request: pytest.FixtureRequest) -> str:
     """A user of the test's own."""
     # An id that needs no encoding in a path, as the SDKs put most of them there as they are.
-    return re.sub(r"\W+", "-", request.node.name)[:100]
+    return re.sub(r"\W+", "-", f"{request.node.path.stem}-{request.node.name}")[:100]

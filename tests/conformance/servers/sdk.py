@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 HERE = Path(__file__).parent
-EXAMPLES = HERE / "examples"
 ANSWER_S = 30.0
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf import json_format
 
-from carillon.v1 import inbox_pb2
 from services.kernel.clock import utc_now
 from tests.conformance.servers import effects
 from tests.conformance.servers.sdk import init_node
+from tests.conformance.servers.times import ago, iso, stamp
 
 if TYPE_CHECKING:
     from tests.conformance.servers.sdk import Answer, Sdk
@@ -414,6 +414,22 @@ async def test_delete_user_preferences(node: Sdk, backend: Caller, user_id: str)
     assert await effects.choices(backend, user_id) == [("new_order", "", "EMAIL", "OFF")]
 
 
+@pytest.mark.parametrize("name", ["a b", "a/b", "a+b", "ünï漢字"])
+async def test_preferences_of_any_user(node: Sdk, backend: Caller, user_id: str, name: str) -> None:
+    """Ids that the SDK puts into the path as they are reach the user that they name, known or not."""
+    user_id = f"{user_id[:40]} {name}"
+    off = [{"notificationId": "inapp_only", "channel": "INAPP_WEB", "delivery": "off"}]
+
+    assert (await node.call("setUserPreferences", user_id, off)).status == 200
+    assert await effects.choices(backend, user_id) == [("inapp_only", "", "INAPP_WEB", "OFF")]
+    assert (await node.call("deleteUserPreferences", user_id, "inapp_only")).status == 200
+    assert await effects.choices(backend, user_id) == []
+    sent = await send(node, user_id)
+    assert (await mark(node, user_id, sent, opened=ago(0))).status == 200
+    (item,) = await effects.items(backend, user_id)
+    assert not item.unread
+
+
 # --- Users ---
 
 
@@ -624,20 +640,3 @@ def check_refusal(answer: Answer, status: int | None) -> None:
     assert answer.status == status, answer
     error = answer.data["error"]
     assert all(error[name] and isinstance(error[name], str) for name in ("code", "message", "fix")), error
-
-
-def ago(minutes: float) -> str:
-    """Gives a moment as JavaScript writes it."""
-    return iso(utc_now() - timedelta(minutes=minutes))
-
-
-def iso(time: datetime) -> str:
-    """Gives a time as JavaScript writes it."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def stamp(text: str) -> Any:
-    """Gives the time that a text is as the proto has it."""
-    made = inbox_pb2.InboxItem()
-    made.date.FromDatetime(datetime.fromisoformat(text))
-    return made.date
