@@ -242,6 +242,10 @@ def _add_error_handlers(app: FastAPI) -> None:
     async def on_domain_error(_request: Request, error: DomainError) -> Response:
         return errors.domain_error(error)
 
+    @app.exception_handler(errors.Refusal)
+    async def on_refusal(_request: Request, error: errors.Refusal) -> Response:
+        return error.response()
+
     @app.exception_handler(grpc.aio.AioRpcError)
     async def on_rpc_error(_request: Request, error: grpc.aio.AioRpcError) -> Response:
         return errors.rpc_error(error)

@@ -87,6 +87,39 @@ def error_response(
     return JSONResponse({"error": error}, status_code=http, headers=headers)
 
 
+class Refusal(Exception):
+    """A refusal as it is answered: what a route raises that knows better what to do about it than the table does."""
+
+    def __init__(
+        self,
+        http: int,
+        code: str,
+        message: str,
+        *,
+        fix: str,
+        fields: Sequence[tuple[str, str]] = (),
+        retry_after_s: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.http = http
+        self.code = code
+        self.message = message
+        self.fix = fix
+        self.fields = tuple(fields)
+        self.retry_after_s = retry_after_s
+
+    def response(self) -> JSONResponse:
+        """Makes the answer."""
+        return error_response(
+            self.http,
+            self.code,
+            self.message,
+            fix=self.fix,
+            fields=self.fields,
+            retry_after_s=self.retry_after_s,
+        )
+
+
 def internal_error() -> JSONResponse:
     """Makes the answer for a defect of ours: it tells nothing of what happened."""
     return error_response(_INTERNAL.http, "INTERNAL", _INTERNAL.message, fix=_INTERNAL.fix)
@@ -103,13 +136,18 @@ def domain_error(error: errors.DomainError) -> JSONResponse:
 
 def rpc_error(error: grpc.aio.AioRpcError) -> JSONResponse:
     """Makes the answer for a call that the services refused, or that did not reach them."""
+    return rpc_refusal(error).response()
+
+
+def rpc_refusal(error: grpc.aio.AioRpcError) -> Refusal:
+    """Reads why a call was refused, or that it did not reach the services."""
     row = ROWS.get(error.code(), _INTERNAL)
     if row is _INTERNAL:
-        return internal_error()
+        return Refusal(_INTERNAL.http, "INTERNAL", _INTERNAL.message, fix=_INTERNAL.fix)
 
     rich: Status | None = rpc_status.from_call(error)
     if rich is None:
-        return error_response(row.http, error.code().name, row.message, fix=row.fix)
+        return Refusal(row.http, error.code().name, row.message, fix=row.fix)
 
     reason, fields, retry_after_s = error.code().name, [], 0
     for detail in _details(rich):
@@ -120,7 +158,7 @@ def rpc_error(error: grpc.aio.AioRpcError) -> JSONResponse:
                 fields = [(violation.field, violation.description) for violation in detail.field_violations]
             case error_details_pb2.RetryInfo():
                 retry_after_s = math.ceil(detail.retry_delay.ToTimedelta().total_seconds())
-    return error_response(row.http, reason, rich.message, fix=row.fix, fields=fields, retry_after_s=retry_after_s)
+    return Refusal(row.http, reason, rich.message, fix=row.fix, fields=fields, retry_after_s=retry_after_s)
 
 
 def _details(rich: Status) -> Iterator[Message]:

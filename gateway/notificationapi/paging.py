@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from carillon.v1 import inbox_pb2
 from gateway.items import iso, item_from_proto
+from gateway.notificationapi.moments import read_moment
 from services.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     ListInbox = Callable[[inbox_pb2.ListInboxRequest], Awaitable[inbox_pb2.ListInboxResponse]]
 
@@ -27,10 +29,8 @@ MAX_ALIKE = 5000
 # That many items of 16 KiB fit in an answer of the services.
 _SLICE = 200
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_BOUND = frozenset({"", "undefined", "null", "nan"})
-# Seconds until the year 5138; what is greater counts milliseconds.
-_MAX_SECONDS = 1e11
+# What JavaScript and Python write where there is nothing.
+_NO_BOUND = frozenset({"", "undefined", "null", "nan", "none"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,7 @@ def read_before(value: object) -> datetime | None:
     Raises:
         ValueError: If it is none of them.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    text = str(value).strip()
-    if text.lower() in _NO_BOUND:
-        return None
-    try:
-        return _whole_milliseconds(_from_number(text) or _from_text(text))
-    except (ValueError, OverflowError):
-        raise ValueError("must be an ISO 8601 time, or seconds or milliseconds since 1970") from None
+    return None if str(value).strip().lower() in _NO_BOUND else read_moment(value)
 
 
 async def read_page(
@@ -105,26 +97,3 @@ async def read_page(
         if before and alike >= MAX_ALIKE:
             older = await read_page(list_inbox, user_id, count=1, before=before - timedelta(milliseconds=1), view=view)
             return Page(items + older.items, older.has_more)
-
-
-def _from_number(text: str) -> datetime | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    if math.isinf(number):
-        raise ValueError
-    return _EPOCH + timedelta(seconds=number if abs(number) < _MAX_SECONDS else number / 1000)
-
-
-def _from_text(text: str) -> datetime:
-    # A "+" that was not encoded arrives as a space.
-    date, _, zone = text.rpartition(" ")
-    if date and "T" in date:
-        text = f"{date}+{zone}"
-    time = datetime.fromisoformat(text)
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _whole_milliseconds(time: datetime) -> datetime:
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)

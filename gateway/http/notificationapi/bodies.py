@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 _READ_S = 30.0
+_OBJECT = "must be an object"
+# Of a long list every one may be wrong.
+_MAX_PROBLEMS = 100
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,10 +54,33 @@ def checked(model: type[M], value: object) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in problems]) from None
+        raise RequestValidationError(
+            # Pydantic's own words name our class.
+            [
+                {**one, "loc": ("body", *one["loc"]), "msg": _OBJECT if one["type"] == "model_type" else one["msg"]}
+                for one in problems[:_MAX_PROBLEMS]
+            ]
+        ) from None
 
 
-def json_body(model: type[BaseModel], *, is_list: bool = False) -> dict[str, Any]:
+def unknown_fields(body: Lenient) -> dict[str, Any]:
+    """Gives what a body has that its models do not name, each in its place; of lists, by the number of the place."""
+    found = {name: value for name, value in (body.model_extra or {}).items() if value is not None}
+    for name in body.model_fields_set & set(type(body).model_fields):
+        if part := _unknown(getattr(body, name)):
+            found[name] = part
+    return found
+
+
+def _unknown(value: Any) -> dict[str, Any]:
+    if isinstance(value, Lenient):
+        return unknown_fields(value)
+    if isinstance(value, list):
+        return {str(i): part for i, one in enumerate(value) if (part := _unknown(one))}
+    return {}
+
+
+def json_body(model: type[BaseModel], *, is_list: bool = False, is_required: bool = True) -> dict[str, Any]:
     """Gives what OpenAPI is told of a body that is read by ``read_json``: as ``openapi_extra`` of its route."""
     schema = model.model_json_schema(by_alias=True)
     definitions = schema.pop("$defs", {})
@@ -69,7 +95,9 @@ def json_body(model: type[BaseModel], *, is_list: bool = False) -> dict[str, Any
     schema = inline(schema)
     if is_list:
         schema = {"type": "array", "items": schema}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    description = "JSON, whatever its Content-Type says; what is not known is passed over."
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"description": description, "required": is_required, "content": content}}
 
 
 async def _read(request: Request) -> bytes:

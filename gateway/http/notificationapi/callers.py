@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, unquote_to_bytes
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from services.kernel.auth import basic_authorization
 from services.kernel.encoding import decode_base64
@@ -127,7 +127,8 @@ _OTHER_RESOURCES = (
 )
 
 
-def _caller(client_id: str, request: Request) -> Caller:
+def caller_of(request: Request, client_id: str) -> Caller:
+    """Gives the caller of a request; raises as ``read_caller`` does."""
     return read_caller(
         request.headers.get("authorization", ""),
         client_id,
@@ -136,8 +137,23 @@ def _caller(client_id: str, request: Request) -> Caller:
     )
 
 
+ClientId = Annotated[str, Path(description="The client id, or environment id, which the credentials begin with, too.")]
+UserId = Annotated[str, Path(description="The user, percent-encoded.")]
+
+
+def _caller(request: Request, client_id: ClientId) -> Caller:
+    return caller_of(request, client_id)
+
+
+def _user_caller(request: Request, client_id: ClientId, user_id: UserId) -> Caller:
+    return caller_of(request, client_id)
+
+
 CallerOf = Annotated[Caller, Depends(_caller)]
 """The caller of a route, whose path begins with ``/{client_id}``."""
+
+UserCallerOf = Annotated[Caller, Depends(_user_caller)]
+"""The same of a route whose path names a user, as ``{user_id:path}``."""
 
 
 def _hash_for(user_id: str, rest: str) -> str | None:

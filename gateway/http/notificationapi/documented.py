@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -59,14 +59,27 @@ _ANY_CALL = (400, 401, 403, 421, 429, 500, 503, 504)
 _BODY = (408, 413)
 
 
-def responses(*statuses: int, body: bool = False) -> dict[int | str, dict[str, Any]]:
-    """Gives the refusals of a route, as its ``responses``: those of every call to the services, and what it adds.
+class Success(BaseModel):
+    """The answer where there is nothing to tell."""
+
+    success: Literal[True]
+
+
+SUCCESS = {"success": True}
+
+
+def responses(
+    *statuses: int, body: bool = False, answer: type[BaseModel] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """Gives the answers of a route, as its ``responses``: with what every call to the services may be refused with.
 
     Args:
         statuses: What only this route refuses with, 404 say.
         body: Whether it reads a body, which may be too large or not come.
+        answer: What it answers with 200.
     """
     refusals = {*_ANY_CALL, *(_BODY if body else ()), *statuses}
-    return {
+    known: dict[int | str, dict[str, Any]] = {200: {"model": answer}} if answer else {}
+    return known | {
         status: {"model": ErrorAnswer, "description": _DESCRIPTIONS[HTTPStatus(status)]} for status in sorted(refusals)
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from gateway.http.notificationapi import accounts, browsers
+from gateway.http.notificationapi import accounts, browsers, logs, schedules, sending
 from gateway.http.notificationapi.services import Services
 
 if TYPE_CHECKING:
@@ -17,6 +17,6 @@ def create_router(channel: grpc.aio.Channel) -> APIRouter:
     """Makes the routes."""
     router = APIRouter(tags=["NotificationAPI"])
     services = Services(channel)
-    router.include_router(accounts.create_router(services))
-    router.include_router(browsers.create_router(services))
+    for part in (sending, schedules, logs, accounts, browsers):
+        router.include_router(part.create_router(services))
     return router
