@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from gateway import fields
 from gateway.fields import FrameError
@@ -54,12 +55,13 @@ def read_hello(target: str) -> Hello | None:
         if ":" in client_id:
             raise fields.invalid("envId", "must not contain a colon")
         user_id = fields.text(given, "userId", max_bytes=MAX_FRAME_BYTES, required=True)
-        fields.checked("userId", validation.user_id, user_id)
+        fields.checked("userId", partial(validation.user_id, field="userId"), user_id)
     except FrameError as error:
         fix = "Correct what the message names, in the address of the socket."
         raise HandshakeRefusedError(400, "INVALID_REQUEST", error.message, fix=fix) from None
 
-    user_hash = given.get("userIdHash", "").strip()
+    # A "%" is in no base64: then it was encoded twice.
+    user_hash = unquote(given.get("userIdHash", "").strip()).strip()
     if user_hash in _NO_HASH:
         user_hash = ""
     if len(user_hash) > MAX_HASH_BYTES or not HASH.fullmatch(user_hash):
