@@ -125,7 +125,7 @@ class JsClient:
         await self.page.reload()
         await self.page.evaluate(
             "([options, shown]) => { window.client = new NotificationAPI(options); client.showInApp(shown); }",
-            [options, {"root": "inbox", "popupPosition": "bottomLeft", **shown}],
+            [options, {"root": "inbox", "popupPosition": "bottomRight", **shown}],
         )
 
     async def open(self) -> None:

@@ -9,7 +9,9 @@ window.WebSocket.prototype.send = function (text) {
 
 // jsdom knows no layout: there, what these classes hide is hidden.
 const isVisible = (element) =>
-  element.checkVisibility ? element.checkVisibility() : !element.closest(".hidden, .closed");
+  element.checkVisibility
+    ? element.checkVisibility() && element.getBoundingClientRect().height > 0
+    : !element.closest(".hidden, .closed");
 const all = (selector) => [...document.querySelectorAll(selector)].filter(isVisible);
 
 window.look = {
