@@ -13,6 +13,11 @@ _THEIRS = re.compile(rb"/+[^/]+/+(?:sender|users|user_preferences|notifications|
 _SLASHES = re.compile(rb"/{2,}")
 
 
+def is_theirs(raw_path: bytes) -> bool:
+    """Tells whether a path, as it came, is one of NotificationAPI's."""
+    return _THEIRS.match(raw_path) is not None
+
+
 class Slashes:
     """Makes one slash of several, and none of the last; only in paths that are theirs."""
 
@@ -21,7 +26,7 @@ class Slashes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on."""
-        if scope["type"] == "http" and _THEIRS.match(raw := scope.get("raw_path") or b""):
+        if scope["type"] == "http" and is_theirs(raw := scope.get("raw_path") or b""):
             # In the path as it came: an encoded slash belongs to a user's id.
             raw = _SLASHES.sub(b"/", raw).removesuffix(b"/")
             scope = {**scope, "raw_path": raw, "path": unquote(raw.decode("ascii", "replace"))}

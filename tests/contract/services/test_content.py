@@ -124,7 +124,8 @@ async def test_empty_content_is_none(tenant: Tenant) -> None:
     """Content without a channel, or a channel without a text, leaves everything to the templates."""
     await tenant.put(definition("n", inapp("template")))
 
-    for given in ({}, {"inapp": {}}, {"inapp": {"html": True}}, {"sms": {}}):
+    nothing: list[Any] = [{}, {"inapp": {}}, {"inapp": {"html": True}}, {"sms": {}}]
+    for given in nothing:
         answer = await sent(tenant, content=given)
         assert outcomes(answer) == {"INAPP_WEB": "DELIVERED"}
         assert list(answer.warnings) == []
