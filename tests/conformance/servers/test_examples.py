@@ -89,7 +89,8 @@ async def test_send_and_retract(run: Run, backend: Caller) -> None:
     """The send shows an item and knows the addresses, the retraction takes it back."""
     sent = await run("send")
 
-    assert sent.status in (200, 202), sent
+    # Its definition has channels that the example has no address for.
+    assert sent.status == 202, sent
     (item,) = await effects.items(backend, "userId_123abc")
     assert (item.id, item.content.title) == (sent.data["trackingId"], TITLE)
     assert (await effects.deliveries(backend, item.id))["EMAIL"] == "PENDING"
@@ -101,7 +102,7 @@ async def test_the_older_send_and_retract(run: Run, backend: Caller, language: s
     """So do those of the older page."""
     sent = await run("send_hello")
 
-    assert sent.status in (200, 202), sent
+    assert sent.status == 202, sent
     assert await effects.titles(backend, "123") == [GREETINGS[language]]
     states = await effects.deliveries(backend, sent.data["trackingId"])
     assert (states["EMAIL"], states["SMS"]) == ("PENDING", "PENDING")
@@ -159,7 +160,7 @@ async def test_send_after_identify_user(run: Run, backend: Caller) -> None:
 async def test_go_documented(run: Run, backend: Caller) -> None:
     """The documented examples that Go can run do what they do elsewhere."""
     for name, user_id, title in (("", "test_user_id", TITLE), ("_hello", "123", "Hello, Stranger!")):
-        assert (await run(f"send{name}")).status in (200, 202)
+        assert (await run(f"send{name}")).status == 202
         assert await effects.titles(backend, user_id) == [title]
         assert (await run(f"retract{name}")).status == 200
         assert await effects.items(backend, user_id) == []
@@ -181,7 +182,7 @@ async def test_go_sends(stack: Stack, backend: Caller) -> None:
     """Every field that Go knows arrives, times as texts too; what was due long ago is sent at once."""
     sent = await replay(stack, read_examples("go.http")["send_all"])
 
-    assert sent.status in (200, 202), sent
+    assert sent.status == 200, sent
     assert await effects.titles(backend, "go user/+1") == ["Your Krabby Patty Sandwich is on its way"]
     options = (await effects.request(backend, sent.data["trackingId"]))["options"]
     assert options["apn"] == {"expire_time": "2033-05-18T03:33:20Z", "priority": 5, "badge": 0}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.closes import CloseCode
 from gateway.fields import FrameError
 from gateway.frames import MAX_LIMIT, Hello
+from gateway.notificationapi.frames import unread_count
 from gateway.notificationapi.protocol import MAX_KNOWN, MAX_WAITING, NotificationApiProtocol
 from gateway.protocol import MAX_BUFFERED_EVENTS, Ask, Close, Open, Send, State, Welcome
 from gateway.requests import (
@@ -24,6 +25,7 @@ from gateway.requests import (
     Preference,
     Until,
 )
+from services.kernel.cluster_time import position_to_text
 from services.live.changes import Created, Event, PreferencesChanged, Retracted, Updated, coalesce
 
 if TYPE_CHECKING:
@@ -228,6 +230,24 @@ def test_what_is_refused_is_taken_back_on_the_screen() -> None:
     assert protocol.refuse("", refused) == [Ask(HELLO, GetPreferences("", limit=100, scope="RECEIVED"))]
     assert [type(one) for one in protocol.refuse("", refused)] == [Ask]
     assert protocol.refuse("", refused) == []
+
+
+def test_what_appears_while_a_session_opens_is_news() -> None:
+    """From the moment that the socket is open its client counts on every push; what was there before, it asks for."""
+    protocol = NotificationApiProtocol(HELLO, since=5)
+    protocol.receive(COUNT)
+    items = [_item("c", 3), _item("b", 2) | {"unread": False}, _item("a", 1)]
+    for item, position in zip(items, (6, 6, 5), strict=True):
+        item["rev"] = position_to_text(position)
+
+    assert _bodies(protocol.welcome(_welcome(7, *items, unread=2))) == [
+        ("inapp_web/new_notifications", {"notifications": [_their_item("c", 3)]}),
+        ("inapp_web/unread_count", {"count": 2}),
+        ("inapp_web/unread_count", {"count": 2}),
+    ]
+    assert protocol.push(_created(8, "c", 3)) == [Send(unread_count(3))]
+    unknown = NotificationApiProtocol(HELLO)
+    assert unknown.welcome(_welcome(7, *items, unread=2)) == []
 
 
 def test_an_item_is_pushed_with_the_badge_to_who_asks() -> None:
@@ -536,7 +556,14 @@ def _date(second: int) -> str:
 
 
 def _item(item_id: str, second: int = 0) -> dict[str, Any]:
-    return {"id": item_id, "notification_id": "n", "title": "T", "date": _date(second), "unread": True}
+    return {
+        "id": item_id,
+        "rev": position_to_text(1),
+        "notification_id": "n",
+        "title": "T",
+        "date": _date(second),
+        "unread": True,
+    }
 
 
 def _their_item(item_id: str, second: int = 0) -> dict[str, Any]:
