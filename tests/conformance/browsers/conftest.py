@@ -37,10 +37,10 @@ async def backend(backend: Caller) -> Caller:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def open_stack(stack: Stack) -> Stack:
-    """The same stack as another environment, which asks its users for no proof."""
+    """The same stack as another environment, which asks its users for no proof, and pushes to browsers."""
     opened = replace(stack, client_id="chum-bucket", client_secret="")
-    created = await opened.create_environment()
-    assert created.code == 0, created.stderr
+    for made in (await opened.create_environment(), await opened.create_vapid_keys()):
+        assert made.code == 0, made.stderr
     async with opened.backend() as backend:
         await define(backend)
         mask = field_mask_pb2.FieldMask(paths=["secure_mode"])

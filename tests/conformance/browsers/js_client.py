@@ -155,6 +155,7 @@ class JsClient:
 
     async def in_step(self) -> None:
         """Awaits an answer of the socket: what the gateway had to say before, the page has heard."""
+        await comes_to(True, lambda: self.page.evaluate("() => client.websocket.readyState === WebSocket.OPEN"))
         await self.page.evaluate("async () => { await client.getUserPreferences(); }")
 
     async def _comes_to(self, expected: object, what: str) -> None:

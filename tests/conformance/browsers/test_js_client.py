@@ -82,13 +82,7 @@ async def test_scrolling_pages(client: JsClient, backend: Caller) -> None:
     await client.start(markAsReadMode=MANUAL)
     await client.shows_badge("+99")
     await client.open()
-
-    async def scrolled() -> list[str]:
-        await client.page.scroll(LIST)
-        shown: list[str] = await client.page.evaluate("() => look.titles()")
-        return sorted(shown)
-
-    await comes_to(sorted(titles), scrolled)
+    await comes_to(sorted(titles), lambda: scrolled(client))
     await comes_to(
         True, lambda: client.page.evaluate("() => document.querySelector('.notificationapi-nomore') != null")
     )
@@ -180,6 +174,24 @@ async def test_preferences(client: JsClient, backend: Caller) -> None:
     await client.shows_titles("Back", "Still there", "First")
 
 
+async def test_preferences_at_once(client: JsClient, backend: Caller) -> None:
+    """Who asks for the preferences of a client that is not connected yet has them too.
+
+    The client looks every 100 ms whether its socket is open, and hears no answer before it has seen that.
+    """
+    await send(backend, client.user_id, "First")
+    await client.start()
+    told = await client.page.evaluate(
+        """async () => {
+          const other = new NotificationAPI(client.state.initOptions);
+          const told = await other.getUserPreferences();
+          other.destroy();
+          return told.map(({ notificationId }) => notificationId);
+        }"""
+    )
+    assert told == ["note"]
+
+
 async def test_preferences_of_a_part(client: JsClient, backend: Caller) -> None:
     """A part of a notification has switches of its own: off keeps its items away, and no others."""
     await send(backend, client.user_id, "First", sub_notification_id="family")
@@ -223,6 +235,13 @@ async def test_a_wrong_hash(client: JsClient, backend: Caller) -> None:
     await client.page.evaluate("() => client.identify({ email: 'plankton@chumbucket.com' }).catch(() => {})")
     user = await backend.users.GetUser(users_pb2.GetUserRequest(user_id=client.user_id))
     assert user.user.email == ""
+
+
+async def scrolled(client: JsClient) -> list[str]:
+    """Scrolls down once, and gives the titles that are there."""
+    await client.page.scroll(LIST)
+    shown: list[str] = await client.page.evaluate("() => look.titles()")
+    return sorted(shown)
 
 
 async def unread_titles(backend: Caller, user_id: str) -> list[str]:

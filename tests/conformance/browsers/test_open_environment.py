@@ -1,4 +1,4 @@
-"""An environment that asks its users for no proof, as NotificationAPI's do until secure mode is switched on."""
+"""An environment without secure mode, as NotificationAPI's begin, which pushes to browsers."""
 
 from __future__ import annotations
 
@@ -56,3 +56,18 @@ async def test_core_without_a_hash(core: Core, open_stack: Stack, open_backend: 
 
     await core.call("identify", {"email": "plankton@chumbucket.com"})
     assert (await core.call("user.get"))["email"] == "plankton@chumbucket.com"
+
+
+async def test_web_push_is_offered(page: Page, core: Core, open_stack: Stack, user_id: str) -> None:
+    """js-client asks whether it may push, and has the key for it; core is told the same."""
+    client = JsClient(page, open_stack, user_id)
+    await client.start("")
+    await client.open()
+    await page.click(".notificationapi-no-thanks-button")
+    key = await page.evaluate("() => client.state.webPushSettings.applicationServerKey")
+    assert len(key) == 87
+
+    core = replace(core, stack=open_stack)
+    await core.become(user_id, "")
+    told = (await core.call("getUserAccountMetadata"))["userAccountMetadata"]
+    assert (told["environmentVapidPublicKey"], told["hasWebPushEnabled"]) == (key, True)
