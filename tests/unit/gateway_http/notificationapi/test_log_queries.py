@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carillon.v1 import channel_pb2, delivery_pb2
@@ -31,6 +31,7 @@ def query(**fields: Any) -> QueryBody:
     return checked(QueryBody, fields)
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {},
@@ -54,6 +55,7 @@ def test_the_id_of_a_query_is_the_query(fields: dict[str, Any]) -> None:
     assert query_id_of(again) == query_id
 
 
+@settings(deadline=None)
 @given(st.text() | st.binary().map(lambda raw: urlsafe_b64encode(raw).decode()))
 def test_what_is_no_id_is_unreadable(text: str) -> None:
     """Whatever stands there, nothing else is raised."""

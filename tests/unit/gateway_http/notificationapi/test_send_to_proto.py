@@ -140,6 +140,7 @@ def test_a_schedule_is_an_iso_time(text: str, time: datetime) -> None:
     assert read(schedule=text).request.schedule_time.ToDatetime(UTC) == time
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)),  # noqa: DTZ001 # the zone is added
     st.integers(min_value=-14 * 60, max_value=14 * 60),
