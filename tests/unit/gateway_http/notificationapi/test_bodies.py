@@ -34,7 +34,7 @@ class Body(Lenient):
     """A body."""
 
     one: Part | None = None
-    many: list[Part] = []
+    many: list[Part] | None = None
     text: str = ""
 
 
@@ -71,7 +71,7 @@ async def test_no_body_is_none(content: bytes) -> None:
 async def test_json_in_a_json_text_is_read_once_more() -> None:
     """As the documented C# class writes it; once, not for ever."""
     assert await read_json(request(json.dumps('{"a": "é"}').encode())) == {"a": "é"}
-    assert await read_json(request(json.dumps(json.dumps('"x"')).encode())) == "x"
+    assert await read_json(request(json.dumps(json.dumps('"x"')).encode())) == '"x"'
 
 
 @pytest.mark.parametrize(
