@@ -101,6 +101,7 @@ async def run_worker(
             schedules=stores.schedules,
             recipients=stores.recipients,
             catalogue=stores.catalogue,
+            users=stores.users,
             clock=now or clock.utc_now,
         )
         fetcher = Fetcher(private_networks=settings.private_networks, resolver=resolver)

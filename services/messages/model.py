@@ -242,6 +242,11 @@ class Message:
         return self.needs_files and any(waiting)
 
 
+def goes_out(deliveries: Sequence[Delivery]) -> bool:
+    """Tells whether a message that was just planned reaches its user, or may: what waits for its time does not yet."""
+    return any(delivery.state in (DeliveryState.DELIVERED, DeliveryState.PENDING) for delivery in deliveries)
+
+
 def needs_files(delivery: Delivery) -> bool:
     """Tells whether a delivery is a mail that still needs its attachments."""
     is_to_come = delivery.state in (DeliveryState.SCHEDULED, DeliveryState.PENDING)

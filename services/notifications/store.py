@@ -18,7 +18,7 @@ from services.notifications.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pymongo.asynchronous.client_session import AsyncClientSession
     from pymongo.asynchronous.database import AsyncDatabase
@@ -60,18 +60,28 @@ class NotificationStore:
             documents = await self._collection.find({"_id": {"$in": keys}}).to_list() if keys else []
         return {document["_id"]["n"]: _to_model(document) for document in documents}
 
-    async def page(self, client_id: str, *, after: PositionValue | None, limit: int) -> list[Notification]:
-        """Gives up to ``limit`` definitions by id, those after one id, without their templates."""
-        query: dict[str, Any] = {"_id.e": client_id}
-        if after is not None:
-            query["_id.n"] = {"$gt": after}
+    async def page(
+        self, client_id: str, *, after: PositionValue | None, limit: int, only: Collection[str] | None = None
+    ) -> list[Notification]:
+        """Gives up to ``limit`` definitions by id, without their templates.
+
+        Args:
+            client_id: The environment.
+            after: Those after this id.
+            limit: How many at most.
+            only: Those of them that have one of these ids. Absent: all.
+        """
+        if only is None:
+            query: dict[str, Any] = {"_id.e": client_id}
+            if after is not None:
+                query["_id.n"] = {"$gt": after}
+            hint, order = _INDEX, [("_id.e", 1), ("_id.n", 1)]
+        else:
+            ids = [one for one in sorted(only) if after is None or one > str(after)]
+            query = {"_id": {"$in": [_key(client_id, one) for one in ids]}}
+            hint, order = "_id_", [("_id", 1)]
         with translate_errors(), deadline():
-            found = (
-                self._collection.find(query, {"templates": 0})
-                .sort([("_id.e", 1), ("_id.n", 1)])
-                .limit(limit)
-                .hint(_INDEX)
-            )
+            found = self._collection.find(query, {"templates": 0}).sort(order).limit(limit).hint(hint)
             return [_to_model(document) async for document in found]
 
     async def put(self, client_id: str, notification: Notification, *, expected_etag: str) -> Notification:

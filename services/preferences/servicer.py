@@ -26,7 +26,7 @@ from services.preferences.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from services.kernel.clock import Clock
     from services.kernel.interceptors import Context
@@ -69,17 +69,24 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
         violations = Violations()
         user_id = resolve_user_id(principal, request.user_id, violations)
         page_size = validation.page_size(request.page_size, violations)
-        if request.scope == preferences_pb2.PREFERENCE_SCOPE_RECEIVED:
-            violations.add("scope", "RECEIVED is not supported yet; use ALL", "NOT_SUPPORTED_YET")
-        elif request.scope not in (0, preferences_pb2.PREFERENCE_SCOPE_ALL):
+        if request.scope not in preferences_pb2.PreferenceScope.values():
             violations.add("scope", f"has the unknown value {request.scope}", "UNKNOWN_VALUE")
         violations.raise_if_any()
 
-        filters = {"rpc": "GetPreferences", "client_id": principal.client_id, "user_id": user_id}
+        is_received = request.scope == preferences_pb2.PREFERENCE_SCOPE_RECEIVED
+        filters = {
+            "rpc": "GetPreferences",
+            "client_id": principal.client_id,
+            "user_id": user_id,
+            "scope": "RECEIVED" if is_received else "ALL",
+        }
         position = decode_page_token(request.page_token, filters, types=(str, str))
         after, next_part = map(str, position or ("", ""))
         preferences = await self._preferences.get(principal.client_id, user_id)
-        notifications = await self._notifications_after(principal.client_id, after, next_part, limit=page_size + 1)
+        only = await self._received(principal.client_id, user_id, preferences) if is_received else None
+        notifications = await self._notifications_after(
+            principal.client_id, after, next_part, limit=page_size + 1, only=only
+        )
         parts = await self._sub_notifications.of_notifications(
             principal.client_id,
             [one.id for one in notifications[:page_size]],
@@ -184,13 +191,18 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServicer):
         change = turned_on_again if request.resubscribe else turned_off
         return await self._preferences.change(client_id, user_id, lambda stored: change(stored, key), self._clock())
 
+    async def _received(self, client_id: str, user_id: str, preferences: Sequence[Preference]) -> set[str]:
+        """Gives the notifications that a user has received once or has a choice for."""
+        user = await self._users.get(client_id, user_id)
+        return {preference.notification_id for preference in preferences}.union(user.received if user else ())
+
     async def _notifications_after(
-        self, client_id: str, notification_id: str, next_part: str, *, limit: int
+        self, client_id: str, notification_id: str, next_part: str, *, limit: int, only: Collection[str] | None
     ) -> list[Notification]:
         """Gives definitions by id; where one goes on with a part, that one again."""
         cut = await self._notifications.get(client_id, notification_id) if next_part else None
         begun = [cut] if cut else []
-        after = await self._notifications.page(client_id, after=notification_id, limit=limit - len(begun))
+        after = await self._notifications.page(client_id, after=notification_id, limit=limit - len(begun), only=only)
         return begun + after
 
     async def _read(

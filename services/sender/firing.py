@@ -6,13 +6,14 @@ or of its last change. Nothing is sent here: what is pending is due from then on
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from carillon.v1 import sender_pb2
-from services.kernel.errors import InvalidArgument
+from services.kernel.errors import InvalidArgument, Unavailable
 from services.kernel.validation import Violations
-from services.messages.model import Fired, SkipReason
+from services.messages.model import Fired, SkipReason, goes_out
 from services.messages.store import encode
 from services.sender.compose import compose, left_out, with_attempts, without_item
 from services.sender.convert import read_send
@@ -26,18 +27,27 @@ if TYPE_CHECKING:
     from services.kernel.clock import Clock
     from services.messages.model import Delivery
     from services.messages.schedules import ScheduleStore, Waiting
-    from services.sender.reads import RecipientReads
+    from services.sender.reads import Recipient, RecipientReads
+    from services.users.model import User
+    from services.users.store import UserStore
 
 
 class Firing:
     """Fires messages."""
 
     def __init__(
-        self, *, schedules: ScheduleStore, recipients: RecipientReads, catalogue: Catalogue, clock: Clock
+        self,
+        *,
+        schedules: ScheduleStore,
+        recipients: RecipientReads,
+        catalogue: Catalogue,
+        users: UserStore,
+        clock: Clock,
     ) -> None:
         self._schedules = schedules
         self._recipients = recipients
         self._catalogue = catalogue
+        self._users = users
         self._clock = clock
 
     async def fire(self, client_id: str, user_id: str, tracking_id: str, token: str) -> bool:
@@ -55,16 +65,24 @@ class Firing:
         while waiting := await self._schedules.leased(client_id, user_id, tracking_id, token):
             # Whatever the clock here says: that the time has come was decided by another.
             now = max(self._clock(), waiting.schedule_time)
-            fired = await self._plan_and_render(waiting, now)
+            recipient = await self._recipients.read(client_id, user_id)
+            fired = await self._plan_and_render(waiting, recipient, now)
             if fired is None:
                 return False
             if await self._schedules.fire(waiting, token, fired, now):
+                await self._note_received(waiting, fired, recipient.profile)
                 return True
         return False
 
-    async def _plan_and_render(self, waiting: Waiting, now: datetime) -> Fired | None:
+    async def _note_received(self, waiting: Waiting, fired: Fired, profile: User | None) -> None:
+        """Notes that the user has received the notification; where that fails the next message makes up for it."""
+        notification_id = sender_pb2.SendRequest.FromString(waiting.request).notification_id
+        if profile and notification_id not in profile.received and goes_out(fired.deliveries):
+            with contextlib.suppress(Unavailable):
+                await self._users.note_received(waiting.client_id, waiting.user_id, notification_id)
+
+    async def _plan_and_render(self, waiting: Waiting, recipient: Recipient, now: datetime) -> Fired | None:
         """Makes what the message becomes; None: its environment is gone."""
-        recipient = await self._recipients.read(waiting.client_id, waiting.user_id)
         environment = await self._catalogue.environment(waiting.client_id, version=recipient.version)
         if environment is None:
             return None

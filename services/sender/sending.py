@@ -9,10 +9,10 @@ import structlog
 
 from services.kernel.errors import FieldViolation, InvalidArgument, NotFound, Unavailable
 from services.messages.inserts import Inserted
-from services.messages.model import message_deleted
-from services.messages.store import encode
+from services.messages.model import goes_out, message_deleted
+from services.messages.store import check_fits, encode
 from services.notifications.model import notification_not_found
-from services.sender.compose import compose
+from services.sender.compose import compose, held_back
 from services.sender.plan import plan
 from services.sender.times import check_times, schedule_time_of
 from services.users.model import brings_devices, has_news
@@ -113,10 +113,14 @@ class Sending:
             schedule_time=schedule_time,
             call=call,
         )
+        if schedule_time:
+            check_fits(message)
+            message = held_back(message, schedule_time)
         encoded = encode(message)
+        received = _received(message, profile)
         if profile is None or brings_devices(send.user, profile):
             # Before the message, so that whoever sees the message finds the user, and the worker the devices.
-            await self._users.fill(client_id, send.user, now)
+            await self._users.fill(client_id, send.user, now, received=received)
         key = (client_id, send.user.id, message.tracking_id)
         if send.contents and message.needs_files:
             # Before the message, so that whoever sees the message finds them.
@@ -126,7 +130,7 @@ class Sending:
             stored = await self._find_request(send, client_id)
             # Gone between the two: the user was deleted, and so nothing is remembered of the request.
             return stored or await self._send(send, environment, readmit, call)
-        await self._courtesies(environment, send, profile, now)
+        await self._courtesies(environment, send, profile, received, now)
         return message
 
     async def _forget_files(self, message: Message, key: MessageKey) -> None:
@@ -146,15 +150,25 @@ class Sending:
             raise InvalidArgument([FieldViolation("request_id", problem, "REUSED")], reason="REQUEST_ID_REUSED")
         return stored
 
-    async def _courtesies(self, environment: Environment, send: Send, profile: User | None, now: datetime) -> None:
+    async def _courtesies(
+        self, environment: Environment, send: Send, profile: User | None, received: str, now: datetime
+    ) -> None:
         """Does what the message, which is stored, does not depend on: nothing here may turn its OK into a failure."""
         client_id = environment.client_id
         part = (send.notification_id, send.sub_notification_id)
         try:
             if profile is not None and has_news(send.user, profile):
-                await self._users.fill(client_id, send.user, now)
+                await self._users.fill(client_id, send.user, now, received=received)
+            elif profile is not None and received:
+                await self._users.note_received(client_id, send.user.id, received)
             if send.sub_notification_id and not self._catalogue.knows_part(environment, *part):
                 await self._sub_notifications.ensure(client_id, *part, now)
                 self._catalogue.learn_part(environment, *part)
         except Unavailable:
             _log.warning("send_courtesy_failed", client_id=client_id)
+
+
+def _received(message: Message, profile: User | None) -> str:
+    """Gives the notification if it goes out to its user for the first time, as far as the profile knows."""
+    is_known = profile is not None and message.notification_id in profile.received
+    return message.notification_id if not is_known and goes_out(message.deliveries) else ""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from services.kernel.vocabulary import Json
 
 MAX_TOKENS = 50
+MAX_RECEIVED = 200
+"""How many notifications are remembered as received: they are read with every send to the user."""
 
 # The shape that SMTP can carry: one @, no spaces or control characters, a domain with a dot. More is for the mail
 # server to say: an address is only proved by a mail that arrives.
@@ -69,6 +71,8 @@ class User:
     web_push_subscriptions: tuple[WebPushSubscription, ...] = ()
     create_time: datetime | None = None
     update_time: datetime | None = None
+    received: tuple[str, ...] = ()
+    """The notifications that the user has received once, 200 at most; no part of the profile that anybody is shown."""
 
 
 PROFILE_TEXTS = ("email", "number", "language", "timezone", "first_name", "last_name", "photo_url", "country")

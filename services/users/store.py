@@ -2,6 +2,9 @@
 
 A write is one update, so it is atomic whatever runs beside it; `updates.py` makes it.
 
+``received`` has the ids of notifications that the user has received once, the newest last: noted when the first message
+of each goes out, so that a preference page can show no others. A note that is lost is made good by the next message.
+
 ``email_folded`` is the address without its case, for looking it up: a collation that ignores case would ignore it in
 the client_id too.
 """
@@ -14,8 +17,8 @@ from bson import MaxKey, MinKey
 from pymongo import ReturnDocument, UpdateMany, UpdateOne
 
 from services.kernel.mongo import deadline, translate_errors
-from services.users.model import PROFILE_TEXTS, PushToken, User, UserFilter, WebPushSubscription
-from services.users.updates import BROWSERS, TOKENS, filled, key, pipeline, takings, written
+from services.users.model import MAX_RECEIVED, PROFILE_TEXTS, PushToken, User, UserFilter, WebPushSubscription
+from services.users.updates import BROWSERS, TOKENS, filled, key, noted, pipeline, takings, written
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -79,7 +82,7 @@ class UserStore:
             query["_id"] = {"$gt": key(client_id, beginning), "$lt": key(client_id, MaxKey())}
             hint, order = "_id_", "_id"
         with translate_errors(), deadline():
-            found = self._collection.find(query).sort(order, 1).limit(limit).hint(hint)
+            found = self._collection.find(query, {"received": 0}).sort(order, 1).limit(limit).hint(hint)
             return [_to_model(document) async for document in found]
 
     async def write(
@@ -107,9 +110,23 @@ class UserStore:
             fields["email_folded"] = "$$REMOVE"
         return await self._write(client_id, user, now, fields, removed_tokens, removed_endpoints)
 
-    async def fill(self, client_id: str, user: User, now: datetime) -> User:
-        """Creates the user, or fills the fields that nothing is known of and keeps the rest; tokens are merged."""
-        return await self._write(client_id, user, now, filled(user))
+    async def fill(self, client_id: str, user: User, now: datetime, *, received: str = "") -> User:
+        """Creates the user, or fills the fields that nothing is known of and keeps the rest; tokens are merged.
+
+        Args:
+            client_id: The environment.
+            user: What is given.
+            now: When it was given.
+            received: A notification that goes out to the user; empty: none.
+        """
+        return await self._write(client_id, user, now, filled(user) | (noted(received) if received else {}))
+
+    async def note_received(self, client_id: str, user_id: str, notification_id: str) -> None:
+        """Notes that a notification has gone out to a user; who is gone does not come back by it."""
+        query = {"_id": key(client_id, user_id), "received": {"$ne": notification_id}}
+        newest = {"$each": [notification_id], "$slice": -MAX_RECEIVED}
+        with translate_errors(), deadline():
+            await self._collection.update_one(query, {"$push": {"received": newest}}, hint="_id_")
 
     async def write_many(self, client_id: str, users: Sequence[User], now: datetime, *, keep: bool) -> list[User]:
         """Writes users, or fills them where ``keep`` is set, in their order; gives each as it is stored in the end."""
@@ -184,4 +201,5 @@ def _to_model(document: Document) -> User:
         ),
         create_time=document["create_time"],
         update_time=document["update_time"],
+        received=tuple(document.get("received", ())),
     )

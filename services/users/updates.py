@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.users.model import MAX_TOKENS, PROFILE_TEXTS, PushToken, User, WebPushSubscription, fold_email
+from services.users.model import (
+    MAX_RECEIVED,
+    MAX_TOKENS,
+    PROFILE_TEXTS,
+    PushToken,
+    User,
+    WebPushSubscription,
+    fold_email,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,6 +66,13 @@ def filled(user: User) -> Document:
     if user.properties:
         given["properties"] = dict(user.properties)
     return {name: {"$ifNull": [f"${name}", _literal(value)]} for name, value in given.items()}
+
+
+def noted(notification_id: str) -> Document:
+    """Gives what adds a notification to those that the user has received, of which the oldest leaves."""
+    received = {"$ifNull": ["$received", []]}
+    added = {"$slice": [{"$concatArrays": [received, [_literal(notification_id)]]}, -MAX_RECEIVED]}
+    return {"received": {"$cond": [{"$in": [_literal(notification_id), received]}, received, added]}}
 
 
 def pipeline(

@@ -60,6 +60,7 @@ from tests.contract.services.requests import (
     sms,
     warnings,
 )
+from tests.contract.services.test_received import received
 from tests.contract.services.test_watch import watching
 from tests.contract.services.world import MASTER_KEY, reason
 
@@ -104,6 +105,7 @@ async def firing(
             schedules=Meanwhile(world.database, happen),
             recipients=stores.recipients,
             catalogue=stores.catalogue,
+            users=stores.users,
             clock=lambda: at,
         )
         yield lambda one: fires.fire(one.key.client_id, one.key.user_id, one.key.tracking_id, one.token)
@@ -182,6 +184,21 @@ async def test_what_it_becomes_is_decided_then(tenant: Tenant, mongodb_uri: str)
         await until_final(tenant, sent.tracking_id, SMS)
     texted = [call for call in post.calls if (call.content.channel, call.tracking_id) == ("SMS", sent.tracking_id)]
     assert [call.target for call in texted] == ["+14155551212"]
+
+
+async def test_what_has_fired_was_received(tenant: Tenant, mongodb_uri: str) -> None:
+    """A notification counts as received once its message fires, unless every channel is skipped then."""
+    at = in_an_hour()
+    await tenant.put(definition("shown", inapp()), definition("skipped", inapp()))
+    for notification_id in ("shown", "skipped"):
+        await schedule(tenant, at, notification_id=notification_id)
+    sent = await schedule(tenant, at)
+    assert await received(tenant) == []
+
+    await tenant.put(definition("skipped", inapp(), disabled=True))
+    await fire_all(tenant, mongodb_uri, at, after=sent.tracking_id)
+
+    assert await received(tenant) == ["order_tracking", "shown"]
 
 
 async def test_what_was_skipped_may_be_sent(tenant: Tenant, mongodb_uri: str) -> None:

@@ -1,4 +1,4 @@
-"""Every query on ``messages``, each with the index that it names and what it may cost."""
+"""Every query on ``messages``, and others that grow: each with the index that it names and what it may cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from services.kernel.vocabulary import Channel
 from services.messages.entry import LogFilter
 from services.messages.log import MAX_EXAMINED
 from services.messages.model import DeliveryState, Fired, Report, RetractionFilter
-from tests.contract.indexes.collection import CLIENT, EARLY, PUSHED_USER, USER, WAITING, waiting_message
+from tests.contract.indexes.collection import (
+    CLIENT,
+    DEFINED,
+    EARLY,
+    PUSHED_USER,
+    RECEIVED,
+    RECEIVER,
+    USER,
+    WAITING,
+    waiting_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -422,6 +432,21 @@ CASES = [
         "tracking",
         "_id_",
         docs=2,
+    ),
+    _case(
+        "received: note one",
+        "users.note_received",
+        lambda stores, _: stores.users.note_received(CLIENT, RECEIVER, DEFINED[0]),
+        "_id_",
+        docs=1,
+    ),
+    _case(
+        "received: a page of definitions",
+        "notifications.page",
+        lambda stores, _: stores.notifications.page(CLIENT, after=RECEIVED[1], limit=3, only={*RECEIVED, "gone"}),
+        "_id_",
+        docs=3,
+        keys=6,
     ),
     _case(
         "expiry: a user's items",

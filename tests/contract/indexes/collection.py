@@ -31,6 +31,11 @@ EARLY = _BEGIN.replace(year=8000)
 """When the messages of one user expire; those of the others do so later."""
 
 _EARLY_USER = "user-11"
+DEFINED = tuple(f"notification-{number:03}" for number in range(100))
+"""The definitions of the larger environment."""
+RECEIVER = "receiver"
+RECEIVED = DEFINED[7::10]
+"""What the one user has received whose profile is there."""
 WAITING = tuple(f"waiting-{number}" for number in range(4))
 """Messages that wait for their time."""
 PUSHED_USER = "user-12"
@@ -72,7 +77,19 @@ async def fill(
         await database.messages.insert_many(documents, ordered=False)
         on_progress(start + len(documents))
     await database.messages.insert_many([encode(waiting_message(tracking_id)) for tracking_id in WAITING])
+    await database.notifications.insert_many(map(_definition, DEFINED))
+    await database.users.insert_one(
+        {"_id": {"e": CLIENT, "u": RECEIVER}, "create_time": _BEGIN, "update_time": _BEGIN, "received": list(RECEIVED)}
+    )
     return Collection(size, users)
+
+
+def _definition(notification_id: str) -> dict[str, Any]:
+    texts = dict.fromkeys(("title", "category", "section", "label", "etag"), "")
+    times = {"create_time": _BEGIN, "update_time": _BEGIN}
+    lists: dict[str, Any] = {"channels": [], "templates": []}
+    key = {"e": CLIENT, "n": notification_id}
+    return {"_id": key, "disabled": False, "priority": Priority.NORMAL.value, **texts, **times, **lists}
 
 
 def waiting_message(tracking_id: str) -> Message:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pymongo.monitoring import CommandFailedEvent, CommandStartedEvent, CommandSucceededEvent
 
 _EXPLAINED = frozenset({"find", "aggregate", "update", "delete", "count", "distinct", "findAndModify"})
+_COLLECTIONS = ("messages", "notifications", "users")
 # What belongs to the session and the transport, not to the query; a snapshot cannot be explained.
 _LEFT_OUT = frozenset({"lsid", "txnNumber", "$db", "$clusterTime", "$readPreference", "readConcern", "writeConcern"})
 
@@ -37,7 +38,7 @@ class Plan:
 
 
 class Explainer(CommandListener):
-    """Explains what a client is about to do to ``messages``, before it does it: afterwards the same may find nothing.
+    """Explains what a client is about to do, before it does it: afterwards the same may find nothing.
 
     Args:
         uri: The database that the client uses; explained through a connection of its own.
@@ -64,7 +65,7 @@ class Explainer(CommandListener):
     def started(self, event: CommandStartedEvent) -> None:
         """Explains a command; the driver calls this before it sends it."""
         name = event.command_name
-        if self._plans is None or name not in _EXPLAINED or event.command[name] != "messages":
+        if self._plans is None or name not in _EXPLAINED or event.command[name] not in _COLLECTIONS:
             return
         # Of several statements in one command MongoDB explains one.
         for command in _statements(event.command, name):

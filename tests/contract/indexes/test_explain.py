@@ -81,4 +81,4 @@ async def test_no_query_is_left_out() -> None:
         if not method.startswith("_") and method not in NO_QUERY
     }
 
-    assert {case.method for case in CASES} == methods
+    assert {case.method for case in CASES if case.method.partition(".")[0] in STORES} == methods

@@ -114,6 +114,22 @@ async def test_a_part_has_its_own_choice(live: Live, tenant: Tenant) -> None:
         assert await outcome(tenant, sub_notification_id="eu") == "DELIVERED"
 
 
+async def test_the_received_alone_over_the_socket(live: Live, tenant: Tenant) -> None:
+    """A browser may ask for what its user has received or chosen alone; a page of that is none of all."""
+    async with live.browser(tenant) as browser:
+        assert (await browser.ask("get_preferences", scope="RECEIVED"))["notifications"] == []
+
+        await tenant.send(send_request("new_order"))
+        await browser.ask("patch_preferences", preferences=[MUTED])
+        page = await browser.ask("get_preferences", scope="RECEIVED", limit=1)
+        token = page["next_page_token"]
+        rest = await browser.ask("get_preferences", scope="RECEIVED", page_token=token)
+        shown = [one["notification_id"] for one in (*page["notifications"], *rest["notifications"])]
+
+        assert shown == ["new_order", "order_tracking"]
+        assert (await browser.ask("get_preferences", page_token=token))["field"] == "page_token"
+
+
 async def test_pages_over_the_socket_have_every_notification_once(live: Live, tenant: Tenant) -> None:
     """Pages of two have every definition once, and the choices whole on each."""
     async with live.browser(tenant) as browser:
@@ -151,7 +167,6 @@ async def test_pages_over_the_socket_have_every_notification_once(live: Live, te
         ("patch_preferences", {"preferences": []}, "preferences"),
         ("patch_preferences", {}, "preferences"),
         ("get_preferences", {"page_token": "garbage"}, "page_token"),
-        ("get_preferences", {"scope": "RECEIVED"}, "scope"),
     ],
 )
 async def test_what_the_services_refuse_is_told_by_field(

@@ -33,7 +33,9 @@ class _PreferenceScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Prefe
     PREFERENCE_SCOPE_ALL: _PreferenceScope.ValueType  # 1
     """Every notification of the environment."""
     PREFERENCE_SCOPE_RECEIVED: _PreferenceScope.ValueType  # 2
-    """What the user has received once, or has a choice for."""
+    """What the user has received once, on any channel, or has a choice for; each with all its sub-notifications. Of
+    those received the newest 200 are known.
+    """
 
 class PreferenceScope(_PreferenceScope, metaclass=_PreferenceScopeEnumTypeWrapper):
     """Says which notifications an answer covers. Values may be added."""
@@ -43,7 +45,9 @@ PREFERENCE_SCOPE_UNSPECIFIED: PreferenceScope.ValueType  # 0
 PREFERENCE_SCOPE_ALL: PreferenceScope.ValueType  # 1
 """Every notification of the environment."""
 PREFERENCE_SCOPE_RECEIVED: PreferenceScope.ValueType  # 2
-"""What the user has received once, or has a choice for."""
+"""What the user has received once, on any channel, or has a choice for; each with all its sub-notifications. Of
+those received the newest 200 are known.
+"""
 Global___PreferenceScope: _TypeAlias = PreferenceScope  # noqa: Y015
 
 @_typing.final
