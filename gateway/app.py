@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.http.app import create_app, serve_http
 from gateway.http.twilio import TwilioSignatures
+from gateway.notificationapi.protocol import NotificationApiProtocol
+from gateway.notificationapi.socket import SocketServices
+from gateway.protocol import InboxProtocol
 from gateway.server import serve_websockets
 from gateway.services_client import ServicesClient
 from gateway.session import Limits, Session
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.server import ServerConnection
 
+    from gateway.frames import Hello
     from gateway.http.dev import DevAccess
     from gateway.settings import GatewaySettings
 
@@ -83,9 +87,18 @@ async def run_gateway(
         hub = Hub(max_sessions_per_user=settings.max_sessions_per_user)
         feed = Feed(client.get_default_database(DEFAULT_DATABASE), hub, silence_s=settings.feed_silence_s)
 
-        def make_session(socket: ServerConnection) -> Session:
+        theirs = SocketServices(services, hub)
+
+        def make_session(socket: ServerConnection, hello: Hello | None) -> Session:
+            rate: dict[str, Any] = {"frames_per_s": limits.frames_per_s, "frames_burst": limits.frames_burst}
             return Session(
-                socket, hub=hub, services=services, is_feed_live=feed.live.is_set, limits=limits, clock=utc_now
+                socket,
+                NotificationApiProtocol(hello, **rate) if hello else InboxProtocol(**rate),
+                hub=hub,
+                services=theirs if hello else services,
+                is_feed_live=feed.live.is_set,
+                limits=limits,
+                clock=utc_now,
             )
 
         websockets = serve_websockets(
@@ -97,6 +110,7 @@ async def run_gateway(
             allowed_origins=settings.allowed_origins,
             max_connections=settings.max_connections,
             reuse_port=settings.reuse_port,
+            admit=theirs.admit,
         )
         # The server outside of the tasks: a port that is taken is then one plain error, not a group of them.
         async with websockets as sockets, asyncio.TaskGroup() as tasks:
@@ -109,6 +123,7 @@ async def run_gateway(
                     services=services.channel,
                     signatures=signatures,
                     dev=dev,
+                    allowed_origins=settings.allowed_origins,
                     is_stopping=stop.is_set,
                 ),
                 host=settings.host,

@@ -28,7 +28,7 @@ MAX_HASH_BYTES = 128
 
 # With a hash the credentials go on as client_id:user_id:user_hash. Only the middle one may hold a colon; with one in
 # another, the services would check somebody else than the gateway subscribes.
-_HASH = re.compile(r"[A-Za-z0-9+/_=-]*")
+HASH = re.compile(r"[A-Za-z0-9+/_=-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def parse(data: str | bytes) -> Frame:
 
     Fields that are not known are passed over, so that a newer client can talk to an older gateway.
     """
-    body = _parse_object(data)
+    body = parse_object(data)
     ref = ""
     try:
         ref = fields.text(body, "ref", max_bytes=MAX_REF_BYTES)
@@ -81,7 +81,8 @@ def encode(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _parse_object(data: str | bytes) -> dict[str, Any]:
+def parse_object(data: str | bytes) -> dict[str, Any]:
+    """Reads a frame as a JSON object; raises FrameError for all that is none."""
     if isinstance(data, bytes):
         raise FrameError("NOT_TEXT", "a frame must be text, not binary")
     if len(data.encode("utf-8", "surrogatepass")) > MAX_FRAME_BYTES:
@@ -111,7 +112,7 @@ def _hello(body: dict[str, Any]) -> Hello:
         raise fields.invalid("client_id", "must not contain a colon")
     user_id = fields.text(body, "user_id", max_bytes=MAX_FRAME_BYTES, required=True)
     user_hash = fields.text(body, "user_hash", max_bytes=MAX_HASH_BYTES)
-    if not _HASH.fullmatch(user_hash):
+    if not HASH.fullmatch(user_hash):
         raise fields.invalid("user_hash", "must be base64")
 
     return Hello(

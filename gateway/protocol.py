@@ -60,6 +60,8 @@ class Open:
     """Subscribe the user, then check the credentials and read the welcome; answer by ``welcome`` or ``fail``."""
 
     hello: Hello
+    failures: int = 0
+    """How often this was tried before, in a row: the more, the longer to wait before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Ask:
 
     hello: Hello
     request: Request
+    failures: int = 0
+    """As of ``Open``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ class InboxProtocol:
         frames_burst: How many it may send at once.
     """
 
+    name = "carillon.v1"
+
     def __init__(self, *, frames_per_s: float = FRAMES_PER_S, frames_burst: int = FRAMES_BURST) -> None:
         self.state = State.AWAIT_HELLO
         self._hello: Hello | None = None
@@ -132,6 +138,15 @@ class InboxProtocol:
         self._welcome: Welcome | None = None
         self._buffer: list[Event] = []
         self._not_before = datetime.min.replace(tzinfo=UTC)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has had its welcome."""
+        return self.state is State.LIVE
+
+    def start(self) -> list[Action]:
+        """Begins; the client has the first word."""
+        return []
 
     def receive(self, data: str | bytes, now: float = 0.0) -> list[Action]:
         """Takes a frame of the client, at ``now`` seconds of a clock that does not go back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 from contextlib import asynccontextmanager
@@ -18,18 +19,23 @@ from websockets.typing import Subprotocol
 
 from gateway.closes import CloseCode
 from gateway.frames import MAX_FRAME_BYTES
+from gateway.notificationapi.handshake import HandshakeRefusedError, read_hello
 from gateway.origins import is_allowed
 from services.kernel.rate import TokenBucket
 from services.kernel.server import PortTakenError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from websockets.asyncio.server import Server
     from websockets.http11 import Request, Response
     from websockets.protocol import Event
 
+    from gateway.frames import Hello
     from gateway.session import Limits, Session
+
+    MakeSession = Callable[[ServerConnection, Hello | None], Session]
+    Admit = Callable[[Hello], Awaitable[None]]
 
 INBOX_PATH = "/v1/inbox"
 HEALTH_PATH = "/healthz"
@@ -55,8 +61,9 @@ class WebsocketServer:
 
     def __init__(
         self,
-        make_session: Callable[[ServerConnection], Session],
+        make_session: MakeSession,
         *,
+        admit: Admit | None,
         is_healthy: Callable[[], bool],
         limits: Limits,
         allowed_origins: Sequence[str],
@@ -64,6 +71,7 @@ class WebsocketServer:
     ) -> None:
         self.is_stopping = False
         self._make_session = make_session
+        self._admit = admit
         self._is_healthy = is_healthy
         self._limits = limits
         self._allowed_origins = allowed_origins
@@ -130,7 +138,7 @@ class WebsocketServer:
         )
 
     async def _handle(self, socket: ServerConnection) -> None:
-        session = self._make_session(socket)
+        session = self._make_session(socket, _hello_of(socket))
         if self.is_stopping:
             session.close(CloseCode.GOING_AWAY)
         self._sessions[session] = None
@@ -143,7 +151,7 @@ class WebsocketServer:
         finally:
             del self._sessions[session]
 
-    def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
         path = _path(request.path)
         if path == HEALTH_PATH:
             if self.is_stopping:
@@ -151,7 +159,11 @@ class WebsocketServer:
             if not self._is_healthy():
                 return socket.respond(503, "no events from MongoDB\n")
             return socket.respond(200, "ok\n")
-        if path != INBOX_PATH:
+        try:
+            hello = read_hello(request.path) if self._admit and path != INBOX_PATH else None
+        except HandshakeRefusedError as refusal:
+            return _refuse(socket, refusal)
+        if path != INBOX_PATH and hello is None:
             return socket.respond(404, f"there is nothing here; the inbox is at {INBOX_PATH}\n")
         if self._allowed_origins and not is_allowed(request.headers.get_all("Origin"), self._allowed_origins):
             return socket.respond(403, "pages of this origin may not connect; CARILLON_ALLOWED_ORIGINS names who may\n")
@@ -159,6 +171,12 @@ class WebsocketServer:
             response = socket.respond(503, "too many connections; come back in a moment\n")
             response.headers["Retry-After"] = _RETRY_AFTER_S
             return response
+        if self._admit and hello and isinstance(socket, _Connection):
+            try:
+                await self._admit(hello)
+            except HandshakeRefusedError as refusal:
+                return _refuse(socket, refusal)
+            socket.hello = hello
         return None
 
 
@@ -183,6 +201,9 @@ class _Connection(ServerConnection):
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
+        self.hello: Hello | None = None
+        """Whom the address names; None: it is a socket of ours, and its first frame says so."""
+
         self._connections = connections
         self._max_connections = max_connections
         self._rate = TokenBucket(per_s=_CUT_AT * limits.frames_per_s, burst=_CUT_AT * limits.frames_burst)
@@ -206,7 +227,7 @@ class _Connection(ServerConnection):
 
 @asynccontextmanager
 async def serve_websockets(
-    make_session: Callable[[ServerConnection], Session],
+    make_session: MakeSession,
     *,
     host: str,
     port: int,
@@ -215,11 +236,12 @@ async def serve_websockets(
     allowed_origins: Sequence[str] = (),
     max_connections: int = MAX_CONNECTIONS,
     reuse_port: bool = False,
+    admit: Admit | None = None,
 ) -> AsyncIterator[WebsocketServer]:
     """Serves inside of ``async with``; at its end all sessions that are left are closed at once.
 
     Args:
-        make_session: Makes what serves a connection.
+        make_session: Makes what serves a connection, with the hello of its address where that has one.
         host: The address to listen on.
         port: 0 takes a free one.
         is_healthy: Tells what ``/healthz`` answers.
@@ -227,12 +249,14 @@ async def serve_websockets(
         allowed_origins: The origins of the pages that may connect; any, if there are none.
         max_connections: How many connections there may be, those included that have not asked for anything yet.
         reuse_port: Whether other processes may listen on the port too.
+        admit: Checks the credentials of an address that has some; None: there are no such addresses.
 
     Raises:
         PortTakenError: If it cannot listen there.
     """
     server = WebsocketServer(
         make_session,
+        admit=admit,
         is_healthy=is_healthy,
         limits=limits,
         allowed_origins=allowed_origins,
@@ -262,7 +286,22 @@ def _path(target: str) -> str:
         return ""
 
 
-def _select_subprotocol(socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol:
+def _hello_of(socket: ServerConnection) -> Hello | None:
+    return socket.hello if isinstance(socket, _Connection) else None
+
+
+def _refuse(socket: ServerConnection, refusal: HandshakeRefusedError) -> Response:
+    response = socket.respond(refusal.status, json.dumps(refusal.body))
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    if refusal.retry_after_s:
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
+    return response
+
+
+def _select_subprotocol(socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    if _hello_of(socket):
+        return None
     if SUBPROTOCOL not in offered:
         raise NegotiationError(f"offer the subprotocol {SUBPROTOCOL}")
     return SUBPROTOCOL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -39,7 +40,7 @@ from services.kernel.auth import basic_authorization, bearer_authorization
 from services.kernel.cluster_time import position_to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from gateway.frames import Hello
@@ -56,7 +57,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
 )
 
-_REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 _CLOSES = {"TOKEN_EXPIRED": CloseCode.TOKEN_EXPIRED, "TOKEN_REVOKED": CloseCode.TOKEN_REVOKED}
 """What ends a session whose credentials are refused, by the reason; any other is REFUSED."""
 
@@ -113,7 +114,7 @@ class ServicesClient:
             min_position=position_to_text(min_position),
         )
         try:
-            answer = await self._inbox.SyncInbox(request, metadata=_credentials(hello), timeout=self._deadline_s)
+            answer = await self._inbox.SyncInbox(request, **self.options(hello))
         except grpc.aio.AioRpcError as error:
             raise _refusal(error) from None
 
@@ -136,8 +137,8 @@ class ServicesClient:
 
     async def ask(self, hello: Hello, request: Request) -> Mapping[str, Any]:
         """Gives the result of a request; raises RequestRefusedError, or SessionRefusedError for refused credentials."""
-        options: dict[str, Any] = {"metadata": _credentials(hello), "timeout": self._deadline_s}
-        try:
+        options = self.options(hello)
+        with refusals(request):
             if isinstance(request, ListItems):
                 listed = await self._inbox.ListInbox(asks.list_to_proto(request, hello.user_id), **options)
                 return asks.list_result(listed)
@@ -158,13 +159,10 @@ class ServicesClient:
                 return asks.web_push_result(await self._users.IdentifyUser(removal, **options))
             marked = await self._inbox.MarkInbox(asks.mark_to_proto(request, hello.user_id), **options)
             return asks.mark_result(marked)
-        except grpc.aio.AioRpcError as error:
-            if error.code() in _REFUSED and isinstance(request, RenewToken):
-                refused = FrameError(_reason(error), error.details() or error.code().name, field="token")
-                raise RequestRefusedError(refused) from None
-            if error.code() in _REFUSED:
-                raise SessionRefusedError(_close_code(error)) from None
-            raise RequestRefusedError(_request_error(error)) from None
+
+    def options(self, hello: Hello) -> dict[str, Any]:
+        """Gives what every call for the user of a hello has: their credentials, and a deadline."""
+        return {"metadata": _credentials(hello), "timeout": self._deadline_s}
 
     async def _ask_preferences(
         self, request: GetPreferences | PatchPreferences | DeletePreferences, user_id: str, options: Mapping[str, Any]
@@ -183,6 +181,20 @@ class ServicesClient:
                 return asks.preferences_result(left.preferences)
 
 
+@contextmanager
+def refusals(request: Request) -> Iterator[None]:
+    """Turns the services' refusal of a request into RequestRefusedError, or SessionRefusedError for credentials."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() in REFUSED and isinstance(request, RenewToken):
+            refused = FrameError(reason_of(error), error.details() or error.code().name, field="token")
+            raise RequestRefusedError(refused) from None
+        if error.code() in REFUSED:
+            raise SessionRefusedError(_close_code(error)) from None
+        raise RequestRefusedError(_request_error(error)) from None
+
+
 def _credentials(hello: Hello) -> tuple[tuple[str, str]]:
     if hello.token:
         return (bearer_authorization(hello.token.token),)
@@ -192,17 +204,17 @@ def _credentials(hello: Hello) -> tuple[tuple[str, str]]:
 
 def _refusal(error: grpc.aio.AioRpcError) -> SessionRefusedError:
     code = error.code()
-    if code in _REFUSED:
+    if code in REFUSED:
         return SessionRefusedError(_close_code(error))
     if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return SessionRefusedError(CloseCode.BAD_FRAME, FrameError(_reason(error), error.details() or code.name))
+        return SessionRefusedError(CloseCode.BAD_FRAME, FrameError(reason_of(error), error.details() or code.name))
     if code not in TRANSIENT:
         _log.warning("welcome_failed", code=code.name, details=error.details())
     return SessionRefusedError(CloseCode.UNAVAILABLE)
 
 
 def _close_code(error: grpc.aio.AioRpcError) -> CloseCode:
-    return _CLOSES.get(_reason(error), CloseCode.REFUSED)
+    return _CLOSES.get(reason_of(error), CloseCode.REFUSED)
 
 
 def _request_error(error: grpc.aio.AioRpcError) -> FrameError:
@@ -210,14 +222,14 @@ def _request_error(error: grpc.aio.AioRpcError) -> FrameError:
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         wrong = error_details_pb2.BadRequest()
         path = wrong.field_violations[0].field if _unpack(error, wrong) and wrong.field_violations else ""
-        return FrameError(_reason(error), error.details() or code.name, field=asks.frame_path(path))
+        return FrameError(reason_of(error), error.details() or code.name, field=asks.frame_path(path))
     if code in TRANSIENT:
         return FrameError("UNAVAILABLE", "the services or the database did not answer in time; ask again in a moment")
     _log.warning("request_failed", code=code.name, details=error.details())
     return FrameError("INTERNAL", "the services failed")
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str:
+def reason_of(error: grpc.aio.AioRpcError) -> str:
     """Gives the reason that the services state."""
     info = error_details_pb2.ErrorInfo()
     return info.reason if _unpack(error, info) else error.code().name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 
 from gateway.closes import CloseCode
-from gateway.protocol import FRAMES_BURST, FRAMES_PER_S, Ask, Close, InboxProtocol, Open, Send, State, Until
+from gateway.protocol import FRAMES_BURST, FRAMES_PER_S, Ask, Close, Open, Send, Until
 from gateway.requests import RenewToken
 from services.live.changes import UserKey
 from services.live.hub import Ending
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from gateway.fields import FrameError
     from gateway.frames import Hello
-    from gateway.protocol import Action, Welcome
+    from gateway.notificationapi.protocol import NotificationApiProtocol
+    from gateway.protocol import Action, InboxProtocol, Welcome
     from gateway.requests import Request
     from services.kernel.clock import Clock
     from services.live.changes import Event
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
+_MAX_BACKOFF_S = 10.0
 _CODES = {
     Ending.EVENTS_MISSED: CloseCode.FEED_LOST,
     Ending.USER_DELETED: CloseCode.USER_DELETED,
@@ -149,6 +152,7 @@ class Session:
 
     Args:
         socket: The connection.
+        protocol: What it says, and when.
         hub: Where it gets its events.
         services: Where it gets its state, and answers to what its client asks.
         is_feed_live: Tells whether events come at all.
@@ -159,6 +163,7 @@ class Session:
     def __init__(
         self,
         socket: ServerConnection,
+        protocol: InboxProtocol | NotificationApiProtocol,
         *,
         hub: Hub,
         services: Services,
@@ -170,7 +175,7 @@ class Session:
         self._hub = hub
         self._services = services
         self._is_feed_live = is_feed_live
-        self._protocol = InboxProtocol(frames_per_s=limits.frames_per_s, frames_burst=limits.frames_burst)
+        self._protocol = protocol
         self._outbox = Outbox(max_frames=limits.outbox_frames, max_bytes=limits.outbox_bytes)
         self._limits = limits
         self._clock = clock
@@ -180,12 +185,13 @@ class Session:
         self._code: CloseCode | None = None
         self._key: UserKey | None = None
         self._children: set[asyncio.Task[None]] = set()
+        self._opening: asyncio.Task[None] | None = None
         self._sent = 0
 
     @property
     def is_live(self) -> bool:
         """Whether it has had its welcome."""
-        return self._protocol.state is State.LIVE
+        return self._protocol.is_live
 
     def offer(self, event: Event) -> None:
         """Takes an event; does not wait and does not raise."""
@@ -212,6 +218,7 @@ class Session:
             async with asyncio.TaskGroup() as self._tasks:
                 self._start(self._read())
                 self._start(self._relay())
+                self._perform(self._protocol.start())
                 await self._ended.wait()
                 for child in self._children:
                     child.cancel()
@@ -225,6 +232,7 @@ class Session:
         await self._shut()
         _log.info(
             "session_closed",
+            protocol=self._protocol.name,
             **self._who(),
             close_code=self._socket.close_code,
             # What was meant: who reads nothing cannot be told, and is cut with 1006.
@@ -234,12 +242,16 @@ class Session:
             lasted_s=round(loop.time() - started, 3),
         )
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         child = self._tasks.create_task(work)
         self._children.add(child)
         child.add_done_callback(self._children.discard)
+        return child
 
     def _perform(self, actions: Sequence[Action]) -> None:
+        if self._ended.is_set():
+            # The client is gone, and what was begun is being cancelled: nothing new is.
+            return
         for action in actions:
             match action:
                 case Send(frame):
@@ -249,10 +261,10 @@ class Session:
                         self.close(CloseCode.SLOW)
                         return
                     self._has_frames.set()
-                case Open(hello):
-                    self._start(self._open(hello))
-                case Ask(hello, request):
-                    self._start(self._ask(hello, request))
+                case Open(hello, failures):
+                    self._opening = self._start(self._open(hello, failures))
+                case Ask(hello, request, failures):
+                    self._start(self._ask(hello, request, failures))
                 case Until(time):
                     self._set_token_timer(time)
                 case Close(code):
@@ -297,7 +309,11 @@ class Session:
                 await self._socket.send(self._outbox.pop(), text=True)
             self._sent += 1
 
-    async def _open(self, hello: Hello) -> None:
+    async def _open(self, hello: Hello, failures: int) -> None:
+        if failures:
+            await asyncio.sleep(_backoff_s(failures))
+        if self._is_superseded():
+            return None
         if not self._is_feed_live():
             return self.close(CloseCode.UNAVAILABLE)
 
@@ -307,15 +323,25 @@ class Session:
         try:
             welcome = await self._services.read_welcome(hello, min_position=self._hub.position)
         except SessionRefusedError as refusal:
-            return self._perform(self._protocol.fail(refusal.code, refusal.error))
+            return None if self._is_superseded() else self._perform(self._protocol.fail(refusal.code, refusal.error))
 
-        if self._hub.is_full(self._key):
+        if self._is_superseded():
+            return None
+        # One that resumes by itself has its place.
+        is_resumed = self.is_live
+        if not is_resumed and self._hub.is_full(self._key):
             return self.close(CloseCode.TOO_MANY_SESSIONS)
 
-        _log.info("session_opened", **self._who())
+        _log.info("session_resumed" if is_resumed else "session_opened", protocol=self._protocol.name, **self._who())
         return self._perform(self._protocol.welcome(welcome))
 
-    async def _ask(self, hello: Hello, request: Request) -> None:
+    def _is_superseded(self) -> bool:
+        """Tells whether another opening has begun since this one, as its events were lost meanwhile."""
+        return asyncio.current_task() is not self._opening
+
+    async def _ask(self, hello: Hello, request: Request, failures: int) -> None:
+        if failures:
+            await asyncio.sleep(_backoff_s(failures))
         try:
             result = await self._services.ask(hello, request)
         except RequestRefusedError as refusal:
@@ -341,3 +367,8 @@ class Session:
 
     def _who(self) -> dict[str, str]:
         return self._key._asdict() if self._key else {}
+
+
+def _backoff_s(failures: int) -> float:
+    """Gives how long to wait before another try: any time up to a bound that grows, so that not all come at once."""
+    return random.uniform(0, min(_MAX_BACKOFF_S, 0.25 * 2.0 ** min(failures, 10)))

@@ -59,14 +59,22 @@ def read_before(value: object) -> datetime | None:
     return None if str(value).strip().lower() in _NO_BOUND else read_moment(value)
 
 
-async def read_page(list_inbox: ListInbox, user_id: str, *, count: int, before: datetime | None) -> Page:
-    """Reads a page, archived items too.
+async def read_page(
+    list_inbox: ListInbox,
+    user_id: str,
+    *,
+    count: int,
+    before: datetime | None,
+    view: inbox_pb2.InboxView.ValueType = inbox_pb2.INBOX_VIEW_ALL,
+) -> Page:
+    """Reads a page.
 
     Args:
         list_inbox: Asks the services, with the caller's credentials.
         user_id: Whose inbox.
         count: How many items, if there are so many.
         before: The moment that it begins at, in whole milliseconds; None: with the newest.
+        view: Which items; archived ones too, if nothing is said.
     """
     first = None if before is None else iso(before)
     items: list[dict[str, Any]] = []
@@ -76,7 +84,7 @@ async def read_page(list_inbox: ListInbox, user_id: str, *, count: int, before: 
             user_id=user_id,
             page_size=min(max(count - len(items), 0) or _SLICE, _SLICE),
             page_token=token,
-            view=inbox_pb2.INBOX_VIEW_ALL,
+            view=view,
             before_time=to_timestamp(before),
         )
         answer = await list_inbox(asked)
@@ -87,5 +95,5 @@ async def read_page(list_inbox: ListInbox, user_id: str, *, count: int, before: 
         if len(items) >= end or not token:
             return Page(items[:end], has_more=bool(token) or len(items) > end)
         if before and alike >= MAX_ALIKE:
-            older = await read_page(list_inbox, user_id, count=1, before=before - timedelta(milliseconds=1))
+            older = await read_page(list_inbox, user_id, count=1, before=before - timedelta(milliseconds=1), view=view)
             return Page(items + older.items, older.has_more)

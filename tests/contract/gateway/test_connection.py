@@ -117,11 +117,13 @@ async def test_a_session_is_two_lines_in_the_log(start: Start, lines: list[Any])
     opened, closed = [line for line in lines if line["event"].startswith("session_")]
     assert opened | {"log_level": ""} == {
         "event": "session_opened",
+        "protocol": "carillon.v1",
         "client_id": "dev",
         "user_id": "anna",
         "log_level": "",
     }
     assert (closed["event"], closed["sent"], closed["close_code"]) == ("session_closed", 3, 1000)
+    assert closed["protocol"] == "carillon.v1"
     assert closed["lasted_s"] > 0
 
 

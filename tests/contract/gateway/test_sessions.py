@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from gateway.closes import CloseCode
-from gateway.protocol import Welcome
+from gateway.protocol import InboxProtocol, Welcome
 from gateway.server import SUBPROTOCOL, serve_websockets
 from gateway.session import Limits, Session
 from services.live.hub import Hub
@@ -56,10 +56,11 @@ class Sessions:
         self.now = NOW
         self.port = 0
 
-    def make(self, socket: ServerConnection) -> Session:
+    def make(self, socket: ServerConnection, hello: Hello | None) -> Session:
         """Makes what serves a connection."""
         session = Session(
             socket,
+            InboxProtocol(),
             hub=Hub(),
             services=self.services,
             is_feed_live=lambda: True,
