@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 
 ADMIT_S = 5.0
 """How long the check of the credentials may take: less than a handshake may."""
+
+LISTENS_S = 0.25
+"""How long after it has asked for preferences js-client hears the answer, at the latest.
+
+It asks as its socket opens, looks every 100 ms whether it is open, and only then listens: an answer that is there before
+is lost, and its page waits for ever.
+"""
 
 MAX_NOTIFICATIONS = 1000
 """How many notifications a user sees the preferences of."""
@@ -92,6 +100,7 @@ class SocketServices:
                 )
             return {"items": page.items, "has_more": page.has_more}
         if isinstance(request, GetPreferences):
+            await asyncio.sleep(LISTENS_S)
             return {"userPreferences": await self._read_preferences(hello, request)}
         return await self._services.ask(hello, request)
 
