@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.kernel.auth import user_hash
-from tests.conformance.browsers.sdks import WEB, comes_to
+from tests.conformance.browsers.sdks import PATIENCE_S, WEB, comes_to
 
 if TYPE_CHECKING:
     from playwright.async_api import Page as PlaywrightPage
@@ -82,7 +83,8 @@ class ChromiumPage:
 
     async def evaluate(self, code: str, argument: Any = None) -> Any:
         """Calls a function in the page."""
-        return await self._page.evaluate(code, argument)
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._page.evaluate(code, argument)
 
     async def click(self, selector: str) -> None:
         """Clicks the first that there is, once it can be seen."""
