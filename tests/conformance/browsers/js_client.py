@@ -126,7 +126,11 @@ class JsClient:
         }
         await self.page.reload()
         await self.page.evaluate(
-            "([options, shown]) => { window.client = new NotificationAPI(options); client.showInApp(shown); }",
+            """([options, shown]) => {
+              window.client = new NotificationAPI(options);
+              client.showInApp(shown);
+              client.websocket.addEventListener("open", () => (window.hasOpened = true));
+            }""",
             [options, {"root": "inbox", "popupPosition": "bottomRight", **shown}],
         )
 

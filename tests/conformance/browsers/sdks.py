@@ -98,14 +98,14 @@ async def run_node(folder: Path, certificate: Path) -> AsyncIterator[Node]:
         limit=_MAX_LINE_BYTES,
     )
     node = Node(process, folder / "node_modules", certificate)
-    reader = asyncio.create_task(node.read())
-    try:
-        yield node
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        await reader
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(node.read())
+        try:
+            yield node
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
 
 async def comes_to(expected: object, read: Callable[[], Awaitable[object]]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.conformance.browsers.core import Core
     from tests.contract.services.world import Caller
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 
 async def test_a_long_inbox(core: Core, backend: Caller, user_id: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.conformance.browsers.js_client import JsClient
     from tests.contract.services.world import Caller
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 MANUAL = "MANUAL"
 LIST = ".notificationapi-popup-inner"
@@ -230,6 +230,7 @@ async def test_a_wrong_hash(client: JsClient, backend: Caller) -> None:
 
     refused = await client.page.evaluate("() => client.getUserPreferences().then(() => 'in', error => error)")
     assert refused == "Websocket failed to open."
+    assert not await client.page.evaluate("() => 'hasOpened' in window")
     await client.open()
     await client.shows_titles()
     await client.page.evaluate("() => client.identify({ email: 'plankton@chumbucket.com' }).catch(() => {})")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.contract.services.world import Caller
     from tests.e2e.stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 
 async def test_4_0(node: Node, stack: Stack, backend: Caller, user_id: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.contract.services.world import Caller
     from tests.e2e.stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.conformance.browsers.sdks import Node
     from tests.e2e.stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)
