@@ -91,9 +91,10 @@ async def run_gateway(
 
         def make_session(socket: ServerConnection, hello: Hello | None) -> Session:
             rate: dict[str, Any] = {"frames_per_s": limits.frames_per_s, "frames_burst": limits.frames_burst}
+            since = hub.position if feed.live.is_set() else 0
             return Session(
                 socket,
-                NotificationApiProtocol(hello, **rate) if hello else InboxProtocol(**rate),
+                NotificationApiProtocol(hello, since=since, **rate) if hello else InboxProtocol(**rate),
                 hub=hub,
                 services=theirs if hello else services,
                 is_feed_live=feed.live.is_set,

@@ -19,11 +19,12 @@ from gateway.notificationapi import frames
 from gateway.notificationapi.frames import ClearUnread, CountUnread
 from gateway.protocol import FRAMES_BURST, FRAMES_PER_S, MAX_BUFFERED_EVENTS, Action, Ask, Close, Open, Send, State
 from gateway.requests import Filter, GetEnvironment, GetPreferences, ListItems, MarkItems, PatchPreferences, Until
+from services.kernel.cluster_time import position_to_text
 from services.kernel.rate import TokenBucket
 from services.live.changes import Created
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.frames import Hello
     from gateway.notificationapi.frames import Frame
@@ -43,15 +44,24 @@ class NotificationApiProtocol:
 
     Args:
         hello: Whose it is; the credentials were checked once, at the handshake.
+        since: How far events had come when the socket opened; 0: nobody knows.
         frames_per_s: How many frames a client may send in the long run.
         frames_burst: How many it may send at once.
     """
 
     name = "notificationapi"
 
-    def __init__(self, hello: Hello, *, frames_per_s: float = FRAMES_PER_S, frames_burst: int = FRAMES_BURST) -> None:
+    def __init__(
+        self,
+        hello: Hello,
+        *,
+        since: int = 0,
+        frames_per_s: float = FRAMES_PER_S,
+        frames_burst: int = FRAMES_BURST,
+    ) -> None:
         self.state = State.OPENING
         self._hello = hello
+        self._since = since
         self._rate = TokenBucket(per_s=frames_per_s, burst=frames_burst)
         self._welcome: Welcome | None = None
         self._position = 0
@@ -145,7 +155,7 @@ class NotificationApiProtocol:
     def welcome(self, welcome: Welcome) -> list[Action]:
         """Takes the state that was read, and follows with the events that it does not hold.
 
-        The first one is not told: their clients ask for it. Of a later one they are told what is news.
+        Their clients ask for what is there; they are told what is news since the socket opened, or since the last one.
         """
         if self.state is not State.OPENING:
             return []
@@ -153,16 +163,13 @@ class NotificationApiProtocol:
         is_first = self._welcome is None
         self.state, self._failed_opens = State.LIVE, 0
         self._welcome, self._position, self._unread = welcome, welcome.position, welcome.unread_count
-        actions: list[Action] = []
         if is_first:
-            self._news.begin(welcome.items, has_more=bool(welcome.next_page_token))
+            news = self._news.begin(welcome.items, has_more=bool(welcome.next_page_token), since=self._since)
         else:
-            there = [one for one in welcome.items if "retract_time" not in one and "archive_time" not in one]
-            there.sort(key=lambda item: (item["date"], item["id"]), reverse=True)
-            if news := [item for item in there if self._news.takes(item)]:
-                actions.append(Send(frames.notifications(news, new=True)))
-            if self._has_asked:
-                actions.append(self._count())
+            news = self._news.of(welcome.items)
+        actions: list[Action] = [Send(frames.notifications(news, new=True))] if news else []
+        if self._has_asked and (news or not is_first):
+            actions.append(self._count())
         buffered, self._buffer = self._buffer, []
         for event in buffered:
             actions += self.push(event)
@@ -255,12 +262,25 @@ class News:
         # The date of the oldest item that the client has asked for; None: it has not asked, empty: it has all.
         self._bottom: str | None = None
 
-    def begin(self, items: Iterable[Mapping[str, Any]], *, has_more: bool) -> None:
-        """Takes the newest items of the inbox at the start, newest first."""
-        dates = [item["date"] for item in items]
-        self._floor = dates[-1] if dates and has_more else ""
-        for item in reversed(list(items)):
+    def begin(self, items: Sequence[Mapping[str, Any]], *, has_more: bool, since: int) -> list[Mapping[str, Any]]:
+        """Takes the newest items of the inbox at the start, newest first, and gives those that are news by then.
+
+        Args:
+            items: They.
+            has_more: Whether there are older ones.
+            since: From which position on what appeared is news; 0: nothing is.
+        """
+        self._floor = items[-1]["date"] if items and has_more else ""
+        for item in reversed(items):
             self._know(item)
+        begun = position_to_text(since)
+        return [item for item in items if since and item["unread"] and item["rev"] > begun]
+
+    def of(self, items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Gives what is news of all that changed meanwhile, newest first."""
+        there = [one for one in items if "retract_time" not in one and "archive_time" not in one]
+        there.sort(key=lambda item: (item["date"], item["id"]), reverse=True)
+        return [item for item in there if self.takes(item)]
 
     def listed(self, items: Iterable[Mapping[str, Any]], *, has_more: bool) -> None:
         """Takes a page that the client gets."""

@@ -30,7 +30,7 @@ class Live:
         self.url = gateway.public_url.replace("localhost", "127.0.0.1")
         """Where the gateway's links lead."""
 
-        self._ws_port = gateway.ws_port
+        self.ws_port = gateway.ws_port
 
     @asynccontextmanager
     async def browser(self, tenant: Tenant, user_id: str = USER_ID) -> AsyncIterator[Browser]:
@@ -43,7 +43,7 @@ class Live:
     @asynccontextmanager
     async def hello(self, **credentials: str) -> AsyncIterator[Browser]:
         """Connects and says hello, whatever becomes of it."""
-        url = f"ws://127.0.0.1:{self._ws_port}/v1/inbox"
+        url = f"ws://127.0.0.1:{self.ws_port}/v1/inbox"
         async with connect(url, subprotocols=["carillon.v1"]) as socket:  # type: ignore[list-item] # a NewType of str
             await socket.send(json.dumps({"type": "hello", **credentials}))
             yield Browser(socket)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.closes import CloseCode
 from gateway.fields import FrameError
 from gateway.frames import MAX_LIMIT, Hello
+from gateway.notificationapi.frames import unread_count
 from gateway.notificationapi.protocol import MAX_KNOWN, MAX_WAITING, NotificationApiProtocol
 from gateway.protocol import MAX_BUFFERED_EVENTS, Ask, Close, Open, Send, State, Welcome
 from gateway.requests import (
@@ -24,6 +25,7 @@ from gateway.requests import (
     Preference,
     Until,
 )
+from services.kernel.cluster_time import position_to_text
 from services.live.changes import Created, Event, PreferencesChanged, Retracted, Updated, coalesce
 
 if TYPE_CHECKING:
@@ -230,6 +232,24 @@ def test_what_is_refused_is_taken_back_on_the_screen() -> None:
     assert protocol.refuse("", refused) == []
 
 
+def test_what_appears_while_a_session_opens_is_news() -> None:
+    """From the moment that the socket is open its client counts on every push; what was there before, it asks for."""
+    protocol = NotificationApiProtocol(HELLO, since=5)
+    protocol.receive(COUNT)
+    items = [_item("c", 3), _item("b", 2) | {"unread": False}, _item("a", 1)]
+    for item, position in zip(items, (6, 6, 5), strict=True):
+        item["rev"] = position_to_text(position)
+
+    assert _bodies(protocol.welcome(_welcome(7, *items, unread=2))) == [
+        ("inapp_web/new_notifications", {"notifications": [_their_item("c", 3)]}),
+        ("inapp_web/unread_count", {"count": 2}),
+        ("inapp_web/unread_count", {"count": 2}),
+    ]
+    assert protocol.push(_created(8, "c", 3)) == [Send(unread_count(3))]
+    unknown = NotificationApiProtocol(HELLO)
+    assert unknown.welcome(_welcome(7, *items, unread=2)) == []
+
+
 def test_an_item_is_pushed_with_the_badge_to_who_asks() -> None:
     """The badge follows, as their client has counted up by itself; core, which never asks, gets the item alone."""
     core, js_client = _live(unread=1), _live(unread=1)
@@ -295,6 +315,7 @@ def test_what_is_remembered_of_the_news_is_bounded() -> None:
 
     assert protocol.push(_created(5000, "i0", 0)) == []
     assert protocol.push(_created(5001, "i1", 1)) == []
+    assert protocol.push(_created(5002, "as old as what is forgotten", 0)) == []
 
 
 def test_an_item_that_comes_back_is_told_to_who_shows_its_place() -> None:
@@ -356,6 +377,19 @@ def test_after_a_loss_what_is_new_is_told() -> None:
 
     told = [([item["id"] for item in body["notifications"]] if "notifications" in body else body) for _, body in bodies]
     assert told == [["f", "c"], {"count": 4}, ["late"], {"count": 5}, {"count": 5}]
+
+
+def test_after_a_loss_what_is_archived_is_not_told() -> None:
+    """Their js-client would show it; what came back meanwhile is told where it has its place."""
+    protocol = _live(_item("a", 1))
+    protocol.receive(LIST)
+    protocol.answer("", {"items": [_item("a", 1)], "has_more": False})
+    protocol.fail(CloseCode.FEED_LOST)
+    archived = _item("b", 2) | {"unread": False, "archive_time": "2026-03-01T12:30:00.000Z"}
+    back = _item("c", 3) | {"unread": False}
+
+    (news, _) = _bodies(protocol.welcome(_welcome(20, archived, back)))
+    assert [item["id"] for item in news[1]["notifications"]] == ["c"]
 
 
 def test_after_a_loss_core_gets_the_news_alone() -> None:
@@ -536,7 +570,14 @@ def _date(second: int) -> str:
 
 
 def _item(item_id: str, second: int = 0) -> dict[str, Any]:
-    return {"id": item_id, "notification_id": "n", "title": "T", "date": _date(second), "unread": True}
+    return {
+        "id": item_id,
+        "rev": position_to_text(1),
+        "notification_id": "n",
+        "title": "T",
+        "date": _date(second),
+        "unread": True,
+    }
 
 
 def _their_item(item_id: str, second: int = 0) -> dict[str, Any]:
