@@ -204,10 +204,12 @@ def read_choices(value: object) -> list[preferences_pb2.Preference]:
 
 
 async def read_preferences(services: Services, caller: Caller) -> list[preferences_pb2.NotificationPreference]:
-    """Reads what holds for the user of a path; of more than 1,000 notifications the first."""
+    """Reads what holds for the user of a path, of what they have received or chosen; the first 1,000 notifications."""
     read: list[preferences_pb2.NotificationPreference] = []
     user_id = await user_id_of(services, caller)
-    asked = preferences_pb2.GetPreferencesRequest(user_id=user_id, page_size=_PAGE_SIZE)
+    asked = preferences_pb2.GetPreferencesRequest(
+        user_id=user_id, scope=preferences_pb2.PREFERENCE_SCOPE_RECEIVED, page_size=_PAGE_SIZE
+    )
     while True:
         with in_their_words(camel):
             answer = await services.preferences.GetPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import grpc
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from carillon.v1 import notifications_pb2, sender_pb2
 from gateway.http.errors import Refusal, rpc_refusal
@@ -45,8 +45,8 @@ _CHANGES = {
 class RetractBody(Lenient):
     """Whose items of which notification to take back."""
 
-    notificationId: str
-    userId: str
+    notificationId: str = Field(min_length=1)
+    userId: str = Field(min_length=1)
     secondaryId: str | None = None
     subNotificationId: str | None = None
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _THEIRS = re.compile(rb"/+[^/]+/+(?:sender|users|user_preferences|notifications|schedule|logs|auth)(?:/|$)")
+_ENCODED_SLASH = re.compile(rb"%(2f)", re.IGNORECASE)
 _SLASHES = re.compile(rb"/{2,}")
 
 
@@ -29,5 +30,7 @@ class Slashes:
         if scope["type"] == "http" and is_theirs(raw := scope.get("raw_path") or b""):
             # In the path as it came: an encoded slash belongs to a user's id.
             raw = _SLASHES.sub(b"/", raw).removesuffix(b"/")
-            scope = {**scope, "raw_path": raw, "path": unquote(raw.decode("ascii", "replace"))}
+            # Nor may it be taken for one where the route is found: of a user "a/preferences" say.
+            routed = _ENCODED_SLASH.sub(rb"%25\1", raw)
+            scope = {**scope, "raw_path": raw, "path": unquote(routed.decode("ascii", "replace"))}
         await self._app(scope, receive, send)

@@ -80,6 +80,9 @@ class FakeInbox(inbox_pb2_grpc.InboxServicer):
         self.error: DomainError | None = None
         """What every list and mark fails with; None: they pass."""
 
+        self.welcome_errors: list[DomainError] = []
+        """What the next welcomes fail with."""
+
         self.resume: Any = inbox_pb2.INBOX_RESUME_SNAPSHOT
         """What every welcome says that it is."""
 
@@ -105,6 +108,8 @@ class FakeInbox(inbox_pb2_grpc.InboxServicer):
             await context.abort(self.code, "as the test wants it")
         await self._check(context)
         await self.before_read.pass_through()
+        if self.welcome_errors:
+            await context.abort_with_status(rpc_status.to_status(to_status(self.welcome_errors.pop(), call_id="c")))
         position, documents = await self._read(request.user_id, int(request.min_position, 16))
         await self.after_read.pass_through()
         welcome = inbox_pb2.InboxWelcome(
@@ -117,6 +122,15 @@ class FakeInbox(inbox_pb2_grpc.InboxServicer):
             position=f"{position:016x}",
             cursor=self.cursors.sign(Cursor(position, incarnation=1), client_id="dev", user_id=request.user_id),
         )
+
+    async def CountUnread(
+        self, request: inbox_pb2.CountUnreadRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> inbox_pb2.CountUnreadResponse:
+        """Checks the credentials, and counts nothing."""
+        if self.code:
+            await context.abort(self.code, "as the test wants it")
+        await self._check(context)
+        return inbox_pb2.CountUnreadResponse()
 
     async def ListInbox(
         self, request: inbox_pb2.ListInboxRequest, context: grpc.aio.ServicerContext[Any, Any]

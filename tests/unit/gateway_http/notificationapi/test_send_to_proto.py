@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.exceptions import RequestValidationError
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carillon.v1 import channel_pb2, send_options_pb2, sender_pb2, user_pb2
@@ -140,6 +140,7 @@ def test_a_schedule_is_an_iso_time(text: str, time: datetime) -> None:
     assert read(schedule=text).request.schedule_time.ToDatetime(UTC) == time
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)),  # noqa: DTZ001 # the zone is added
     st.integers(min_value=-14 * 60, max_value=14 * 60),
@@ -471,6 +472,8 @@ BODIES = objects(
 )
 
 
+# Its examples are large, and a loaded machine may take long for each.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BODIES)
 def test_whatever_comes_is_read_or_refused(value: dict[str, Any]) -> None:
     """Nothing else is raised, and what is read can be sent."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http.notificationapi.structs import MAX_VALUES, from_struct, to_struct
@@ -20,6 +20,7 @@ JSON = st.recursive(
 KEYS = st.text(max_size=5).filter(lambda key: "\0" not in key)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, JSON.filter(lambda value: "\\u0000" not in json.dumps(value)), max_size=5))
 def test_what_goes_in_comes_out(values: dict[str, Any]) -> None:
     """JSON survives the way to protobuf, over the wire, and back; empty objects and lists too."""
