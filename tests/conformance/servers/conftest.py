@@ -6,19 +6,35 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.conformance.servers.sdk import run_node_sdk, run_python_sdk
+from tests.conformance.servers.sdk import OLDER_NODE_SDKS, install_node_sdks, run_node_sdk, run_python_sdk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.conformance.servers.sdk import Sdk
     from tests.e2e.stack import Stack
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def node(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sdk]:
+async def node_sdks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the Node SDKs are installed."""
+    folder = tmp_path_factory.mktemp("node") / "sdks"
+    await install_node_sdks(folder)
+    return folder
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def node(stack: Stack, node_sdks: Path) -> AsyncIterator[Sdk]:
     """The Node SDK, initialised."""
-    async with run_node_sdk(stack, tmp_path_factory.mktemp("node") / "sdk") as sdk:
+    async with run_node_sdk(stack, node_sdks) as sdk:
+        yield sdk
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=OLDER_NODE_SDKS)
+async def older_node(stack: Stack, node_sdks: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sdk]:
+    """An older Node SDK, initialised."""
+    async with run_node_sdk(stack, node_sdks, request.param) as sdk:
         yield sdk
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 HERE = Path(__file__).parent
+NODE_SDK = "notificationapi-node-server-sdk"
+OLDER_NODE_SDKS = ("node-server-sdk-0.21", "node-server-sdk-2.2")
 ANSWER_S = 30.0
 
 
@@ -62,11 +64,15 @@ def base_url(stack: Stack) -> str:
     return f"http://127.0.0.1:{stack.http_port}"
 
 
-@asynccontextmanager
-async def run_node_sdk(stack: Stack, folder: Path) -> AsyncIterator[Sdk]:
-    """Installs the Node SDK into a folder that is not there yet, and runs it."""
+async def install_node_sdks(folder: Path) -> None:
+    """Installs the Node SDK into a folder that is not there yet, older ones beside it."""
     await install_locked(HERE / "node", folder)
-    async with _run("node", "calls.mjs", cwd=folder) as sdk:
+
+
+@asynccontextmanager
+async def run_node_sdk(stack: Stack, folder: Path, package: str = NODE_SDK) -> AsyncIterator[Sdk]:
+    """Runs a Node SDK that is installed there."""
+    async with _run("node", "calls.mjs", package, cwd=folder) as sdk:
         await init_node(sdk, stack)
         yield sdk
 

@@ -149,7 +149,9 @@ async def test_send_after_identify_user(run: Run, backend: Caller) -> None:
 
     assert answer.status == 403
     error = answer.data["error"]
-    assert "secret" in f"{error['message']} {error['fix']}", error
+    assert error["code"] == "BACKEND_ONLY"
+    assert "end user" in error["message"]
+    assert "clientSecret" in error["fix"]
     assert await effects.items(backend, "userId_123abc") == []
 
 

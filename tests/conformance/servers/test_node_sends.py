@@ -301,7 +301,7 @@ async def test_a_base_url_with_a_slash(node: Sdk, stack: Stack, backend: Caller,
 
 async def test_retract(node: Sdk, backend: Caller, user_id: str) -> None:
     """What is named is taken back, and nothing else; nothing to take back is fine."""
-    for part in ("one", "two", "two"):
+    for part in ("one", "two", "two", "three"):
         sent = await node.call(
             "send",
             {"type": "inapp_only", "to": {"id": user_id}, "parameters": {"text": part}, "subNotificationId": part},
@@ -311,13 +311,13 @@ async def test_retract(node: Sdk, backend: Caller, user_id: str) -> None:
 
     narrowed = {"notificationId": "inapp_only", "userId": user_id, "subNotificationId": "two"}
     assert (await node.call("retract", narrowed)).status == 200
-    assert await effects.titles(backend, user_id) == ["Hello, Bob!", "one"]
+    assert await effects.titles(backend, user_id) == ["Hello, Bob!", "three", "one"]
     older = {"notificationId": "inapp_only", "userId": user_id, "secondaryId": "one"}
     assert (await node.call("retract", older)).status == 200
-    assert await effects.titles(backend, user_id) == ["Hello, Bob!"]
-    whole = {"notificationId": "hello_world", "userId": user_id}
+    assert await effects.titles(backend, user_id) == ["Hello, Bob!", "three"]
+    whole = {"notificationId": "inapp_only", "userId": user_id}
     assert (await node.call("retract", whole)).status == 200
-    assert await effects.titles(backend, user_id) == []
+    assert await effects.titles(backend, user_id) == ["Hello, Bob!"]
     assert (await node.call("retract", whole)).status == 200
 
 

@@ -1,12 +1,14 @@
-// Calls the SDK's functions as the lines on standard input say, and writes what became of each to standard output.
+// Calls the functions of the SDK that the argument names as the lines on standard input say, and writes what became of
+// each to standard output.
 
 import { createInterface } from "node:readline";
 import { runInThisContext } from "node:vm";
 
-import notificationapi, { PushProviders } from "notificationapi-node-server-sdk";
-
+const sdk = await import(process.argv[2]);
+// Older ones are CommonJS, whose default export is one further in.
+const notificationapi = sdk.default.default ?? sdk.default;
 // What the documented examples name.
-Object.assign(globalThis, { notificationapi, PushProviders });
+Object.assign(globalThis, { notificationapi, PushProviders: sdk.PushProviders });
 
 let printed = [];
 console.log = (...values) => printed.push(values.map(String).join(" "));

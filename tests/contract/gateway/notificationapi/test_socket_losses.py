@@ -117,6 +117,20 @@ async def test_a_stream_that_mongodb_ends_leaves_the_socket_open(start: Start) -
         await page.counted(1)
 
 
+async def test_a_welcome_from_before_a_loss_does_not_count(start: Start) -> None:
+    """What was read before the events were lost is not gone on from, however late it comes."""
+    async with start() as world, world.tab("bert") as ours:
+        world.inbox.after_read.shut()
+        async with open_page(world.gateway.ws_port, FIELDS) as page:
+            await asyncio.wait_for(world.inbox.after_read.reached.wait(), ANSWER_S)
+            await world.database.client.drop_database(world.database.name)
+            assert await ours.closed() == CloseCode.FEED_LOST.code
+            (item_id,) = await world.insert("anna", "meanwhile")
+            world.inbox.after_read.open()
+            assert await page.pushed() == [item_id]
+            assert await page.count() == 1
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [

@@ -315,6 +315,7 @@ def test_what_is_remembered_of_the_news_is_bounded() -> None:
 
     assert protocol.push(_created(5000, "i0", 0)) == []
     assert protocol.push(_created(5001, "i1", 1)) == []
+    assert protocol.push(_created(5002, "as old as what is forgotten", 0)) == []
 
 
 def test_an_item_that_comes_back_is_told_to_who_shows_its_place() -> None:
@@ -376,6 +377,19 @@ def test_after_a_loss_what_is_new_is_told() -> None:
 
     told = [([item["id"] for item in body["notifications"]] if "notifications" in body else body) for _, body in bodies]
     assert told == [["f", "c"], {"count": 4}, ["late"], {"count": 5}, {"count": 5}]
+
+
+def test_after_a_loss_what_is_archived_is_not_told() -> None:
+    """Their js-client would show it; what came back meanwhile is told where it has its place."""
+    protocol = _live(_item("a", 1))
+    protocol.receive(LIST)
+    protocol.answer("", {"items": [_item("a", 1)], "has_more": False})
+    protocol.fail(CloseCode.FEED_LOST)
+    archived = _item("b", 2) | {"unread": False, "archive_time": "2026-03-01T12:30:00.000Z"}
+    back = _item("c", 3) | {"unread": False}
+
+    (news, _) = _bodies(protocol.welcome(_welcome(20, archived, back)))
+    assert [item["id"] for item in news[1]["notifications"]] == ["c"]
 
 
 def test_after_a_loss_core_gets_the_news_alone() -> None:
