@@ -93,14 +93,15 @@ class Sending:
         recipient = await self._recipients.read(client_id, send.user.id)
         if recipient.version != environment.version:
             environment = readmit(await self._catalogue.environment(client_id, version=recipient.version))
+        now = self._clock()
+        profile = recipient.profile
+        schedule_time = schedule_time_of(send, profile, environment, now)
+        # Before the definition is looked for: who defines one that is missing, and sends again, is refused before that.
+        check_times(send, schedule_time, now)
         notification = await self._catalogue.definition(environment, send.notification_id)
         if notification is None:
             raise notification_not_found(send.notification_id)
 
-        now = self._clock()
-        profile = recipient.profile
-        schedule_time = schedule_time_of(send, profile, environment, now)
-        check_times(send, schedule_time, now)
         planned = plan(send, notification, profile, recipient.choices, environment)
         message = compose(
             send,

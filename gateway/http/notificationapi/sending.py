@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gateway.http.notificationapi.services import Services
 
 MAX_ATTACHED_BYTES = 4 * 1024 * 1024
-# What the services read of one call.
-_MAX_CALL_BYTES = 8 * 1024 * 1024
 _LESS = "Nothing is delivered, or less than was asked for; the messages say what and why."
 _NO_ETAG = "none"
 _CHANGES = {
@@ -112,10 +110,10 @@ def create_router(services: Services) -> APIRouter:
 
 
 def check_size(request: sender_pb2.SendRequest) -> None:
-    """Refuses what the services would not read, with the status that says so.
+    """Refuses attachments as the services do, but with the status that says so.
 
     Raises:
-        Refusal: If the request or its attachments are too large.
+        Refusal: If those by content are too large together.
     """
     attached = sum(len(one.content) for one in request.options.email.attachments)
     if attached > MAX_ATTACHED_BYTES:
@@ -124,13 +122,6 @@ def check_size(request: sender_pb2.SendRequest) -> None:
             "ATTACHMENTS_TOO_LARGE",
             f"attachments by content may have {MAX_ATTACHED_BYTES} bytes together, but have {attached}",
             fix="Give large files by their url: up to 10 MB in all.",
-        )
-    if request.ByteSize() > _MAX_CALL_BYTES:
-        raise Refusal(
-            413,
-            "REQUEST_TOO_LARGE",
-            f"the request has more than {_MAX_CALL_BYTES} bytes once it is read",
-            fix="Send less: parameters may have 150 KB.",
         )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 USER_ID = USER["id"]
+LONG = "x" * 129
 
 
 async def test_the_seeds_example_reaches_the_inbox(backend: Backend) -> None:
@@ -104,6 +105,24 @@ async def test_an_unknown_notification_without_content_is_404(backend: Backend) 
         error = await backend.refused(404, "POST", "sender", SEND | {"notificationId": "nobody_knows"} | content)
         assert error["code"] == "NOTIFICATION_NOT_FOUND"
         assert "carillon apply" in error["fix"]
+    assert await backend.tenant.stored() == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"schedule": "2999-01-01"},
+        {"inapp": {"title": "{{ unclosed"}},
+        {"to": {"id": ""}},
+        {"templateId": LONG},
+        {"email": {"subject": "s", "html": "x" * 300_000}},
+    ],
+    ids=["schedule", "content", "user", "template", "size"],
+)
+async def test_a_refused_send_defines_nothing(backend: Backend, wrong: dict[str, Any]) -> None:
+    """Whatever is wrong with it is found before the notification is made for it."""
+    before = await backend.tenant.stored()
+    await backend.refused(400, "POST", "sender", {"type": "new", "to": {"id": "a"}, "inapp": {"title": "t"}} | wrong)
     assert await backend.tenant.stored() == before
 
 
@@ -197,7 +216,6 @@ async def test_warnings_name_fields_as_the_caller_wrote_them(backend: Backend) -
     assert not any("merge_tags" in message or "user.email" in message for message in messages)
 
 
-LONG = "x" * 129
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"to": {"id": ""}}, "to.id"),
     ({"to": {"id": "x" * 257}}, "to.id"),
@@ -241,18 +259,17 @@ async def test_what_is_wrong_is_named_and_nothing_is_stored(
 
 
 async def test_what_is_too_large_is_413(backend: Backend) -> None:
-    """A body beyond 6 MB, attachments beyond 4 MiB, and what becomes too large on its way; nothing is stored."""
+    """A body beyond 6 MB and attachments beyond 4 MiB; what is too many within is 400; nothing is stored."""
     before = await backend.tenant.stored()
     content = base64.b64encode(bytes(4 * 1024 * 1024 + 1)).decode()
     attachment = {"filename": "a.bin", "content": content}
-    for body in (
-        SEND | {"x": "y" * (6 * 1024 * 1024)},
-        SEND | {"options": {"email": {"attachments": [attachment]}}},
-        SEND | {"user": {"id": "a", "pushTokens": [{"type": "FCM", "token": "x"}] * 150_000}},
+    for body, status in (
+        (SEND | {"x": "y" * (6 * 1024 * 1024)}, 413),
+        (SEND | {"options": {"email": {"attachments": [attachment]}}}, 413),
+        (SEND | {"user": {"id": "a", "pushTokens": [{"type": "FCM", "token": "x"}] * 150_000}}, 400),
+        (SEND | {"mergeTags": {"a": [0] * 2_000_000}}, 400),
     ):
-        response = await backend.call("POST", "sender", json=body)
-        assert response.status_code in (400, 413), response.text
-        assert response.json()["error"]["fix"]
+        await backend.refused(status, "POST", "sender", body)
     assert await backend.tenant.stored() == before
 
 
