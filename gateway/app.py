@@ -124,6 +124,7 @@ async def run_gateway(
                     services=services.channel,
                     signatures=signatures,
                     dev=dev,
+                    allowed_origins=settings.allowed_origins,
                     is_stopping=stop.is_set,
                 ),
                 host=settings.host,

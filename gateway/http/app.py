@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,14 +24,16 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.http import dev as dev_routes
 from gateway.http import errors, twilio, unsubscribe
+from gateway.http.documented import DESCRIPTION, add_docs
 from gateway.http.files import Files
+from gateway.http.notificationapi.cors import Cors, allow_listed, is_loopback
 from gateway.http.notificationapi.router import create_router as create_notificationapi_router
 from gateway.http.notificationapi.slashes import Slashes
 from services.kernel.errors import DomainError
 from services.kernel.server import PortTakenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fastapi import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,6 +48,7 @@ def create_app(
     services: grpc.aio.Channel | None = None,
     signatures: twilio.TwilioSignatures | None = None,
     dev: dev_routes.DevAccess | None = None,
+    allowed_origins: Sequence[str] = (),
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """Makes the application.
@@ -55,21 +59,31 @@ def create_app(
         signatures: Checks callbacks of Twilio. Without it the token in their address is all that is asked for.
         dev: Makes the page work, and so gives anyone who can reach it this backend's rights; refuses every host but
             loopback, as another site could have its own name point here. Without it there are no such routes.
+        allowed_origins: The pages that may call NotificationAPI's paths. Empty: any; with dev, those of this machine.
         is_stopping: Tells whether this process is on its way out, and wants no more work.
     """
-    # No docs: their page loads its scripts from elsewhere.
-    app = FastAPI(title="Carillon", docs_url=None, redoc_url=None, openapi_url=None)
+    may_read = allow_listed(allowed_origins) if allowed_origins else is_loopback if dev else None
+    # FastAPI's own docs load their scripts from elsewhere.
+    app = _App(
+        lambda app: Cors(app, may_read=may_read),
+        title="Carillon",
+        version=version("carillon"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
     _add_error_handlers(app)
     app.add_middleware(_Guard, headers=_security_headers(ws_port), hosts=_LOOPBACK if dev else None)
 
-    @app.get("/healthz")
+    @app.get("/healthz", tags=["Gateway"], responses={503: {"description": "It stops."}})
     async def get_health() -> Response:
         """Says that this process answers, and goes on to."""
         if is_stopping():
             return JSONResponse({"status": "stopping"}, HTTPStatus.SERVICE_UNAVAILABLE)
         return JSONResponse({"status": "ok"})
 
-    @app.get("/v1/gateway")
+    @app.get("/v1/gateway", tags=["Gateway"])
     async def get_gateway() -> dict[str, Any]:
         """Tells a page where the sockets are, and whether the routes of dev are there."""
         return {"ws_port": ws_port, "dev": dev is not None}
@@ -83,6 +97,7 @@ def create_app(
         # After ours: its paths begin with the id of a client, which may be any word.
         app.include_router(create_notificationapi_router(services))
         app.add_middleware(Slashes)
+    add_docs(app)
     # Last, as it takes every path.
     app.mount("/", Files())
     return app
@@ -129,6 +144,17 @@ async def serve_http(
             group.create_task(server.serve(sockets=[listener]))
             await stop.wait()
             server.should_exit = True
+
+
+class _App(FastAPI):
+    """Has one layer around all others, those that make an answer of a defect included."""
+
+    def __init__(self, wrap: Callable[[ASGIApp], ASGIApp], **options: Any) -> None:
+        super().__init__(**options)
+        self._wrap = wrap
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self._wrap(super().build_middleware_stack())
 
 
 class _Server(uvicorn.Server):

@@ -85,7 +85,9 @@ def _forbid_storing(response: Response) -> None:
 
 def create_router(access: DevAccess) -> APIRouter:
     """Makes the routes under /dev."""
-    router = APIRouter(prefix="/dev", dependencies=[Depends(_require_json), Depends(_forbid_storing)])
+    router = APIRouter(
+        prefix="/dev", include_in_schema=False, dependencies=[Depends(_require_json), Depends(_forbid_storing)]
+    )
     sender: sender_pb2_grpc.SenderAsyncStub = sender_pb2_grpc.SenderStub(access.channel)
     credentials = (auth.basic_authorization(access.client_id, access.client_secret),)
 

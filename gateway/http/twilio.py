@@ -13,6 +13,7 @@ from twilio.request_validator import RequestValidator
 
 from carillon.v1 import delivery_pb2, messages_pb2, messages_pb2_grpc
 from gateway.http import errors
+from gateway.http.documented import refusals
 from gateway.http.forms import read_form
 from gateway.services_client import DEADLINE_S, TRANSIENT
 
@@ -60,7 +61,12 @@ def create_router(channel: grpc.aio.Channel, signatures: TwilioSignatures | None
     router = APIRouter()
     messages: messages_pb2_grpc.MessagesAsyncStub = messages_pb2_grpc.MessagesStub(channel)
 
-    @router.post("/callbacks/twilio/{token}")
+    @router.post(
+        "/callbacks/twilio/{token}",
+        status_code=HTTPStatus.NO_CONTENT,
+        tags=["Callbacks"],
+        responses=refusals(400, 403, 404, 408, 413, 421, 500, 503),
+    )
     async def post_status(token: str, request: Request) -> Response:
         """Takes the status of a text or call."""
         form = await read_form(request)

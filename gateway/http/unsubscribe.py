@@ -50,7 +50,7 @@ _HEADERS = {
 
 def create_router(channel: grpc.aio.Channel) -> APIRouter:
     """Makes the routes under /unsubscribe."""
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
     preferences: preferences_pb2_grpc.PreferencesAsyncStub = preferences_pb2_grpc.PreferencesStub(channel)
 
     async def follow(token: str, *, resubscribe: bool = False, validate_only: bool = False) -> Response:

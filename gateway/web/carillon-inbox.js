@@ -166,7 +166,7 @@ export class CarillonInbox extends HTMLElement {
 
   #makeClient() {
     const [url, clientId, userId, userHash, token] = CONNECTION.map((name) => this.getAttribute(name) ?? undefined);
-    if (!url || !(token || this.#onTokenNeeded || (clientId && userId && userHash))) return undefined;
+    if (!url || !(token || this.#onTokenNeeded || (clientId && userId))) return undefined;
     const onTokenNeeded = this.#onTokenNeeded;
     const address = new URL(url, document.baseURI).href;
     const storage = storageOfTab();

@@ -88,7 +88,8 @@ export {};
  * @property {string} url Where the gateway's sockets are: ws(s)://…/v1/inbox; http(s) is taken for it.
  * @property {string} [clientId]
  * @property {string} [userId]
- * @property {string} [userHash] With clientId and userId. Else a token, or a way to have one:
+ * @property {string} [userHash] With clientId and userId; absent only where secure mode is off. Else a token, or a way
+ *   to have one:
  * @property {string} [token]
  * @property {() => string | Promise<string>} [onTokenNeeded] Gives a new user token; nothing: nobody is signed in. What
  *   it raises is told by "problem", and it is asked again later.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -123,6 +124,36 @@ def vapid(
     console.print(f"client_id         {client_id}\nvapid_public_key  {keys.public_key}")
     if old:
         console.print("\nno browser that has subscribed gets anything until it has subscribed again")
+
+
+class Switch(enum.StrEnum):
+    """What something can be switched to."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@app.command("secure-mode")
+def set_secure_mode(
+    client_id: Annotated[str, typer.Argument(help="The environment.", show_default=False)],
+    switch: Annotated[
+        Switch, typer.Argument(help="off: a bare user id will do, without hash or token.", show_default=False)
+    ],
+) -> None:
+    """Say whether a user must prove who they are; in a new environment they must."""
+
+    async def write() -> Environment | None:
+        def change(stored: Environment) -> Environment:
+            return replace(stored, secure_mode=switch is Switch.ON, update_time=clock.utc_now())
+
+        async with _environments() as environments:
+            return await environments.change(client_id, change)
+
+    if call(write()) is None:
+        raise _not_found(client_id)
+    console.print(f"client_id    {client_id}\nsecure_mode  {switch}")
+    if switch is Switch.OFF:
+        console.print("\nwhoever knows the id of a user can read and change what is that user's")
 
 
 @app.command("list")

@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from rich.table import Table
 from rich.text import Text
 
-from carillon.v1 import channel_pb2, delivery_pb2, sender_pb2, sender_pb2_grpc, user_pb2
+from carillon.v1 import channel_pb2, content_pb2, delivery_pb2, sender_pb2, sender_pb2_grpc, user_pb2
 from services.commands.calls import CommandError, backend, call, console
 from services.kernel.process import read_settings
 from services.kernel.terminal import printable
@@ -39,6 +39,14 @@ def send(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Merge tags as a JSON object, with any values; - is stdin."),
     ] = None,
+    content_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--content",
+            metavar="FILE",
+            help="Content by channel as a JSON object, which stands in for the templates'; - is stdin.",
+        ),
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -54,6 +62,8 @@ def send(
         user=user_pb2.User(id=user_id),
         merge_tags=merge_tags(merge_tag or [], json_file),
     )
+    if content_file is not None:
+        request.content.CopyFrom(content(content_file))
     if at is not None:
         request.schedule_local_time = at
     settings = read_settings(ClientSettings)
@@ -92,6 +102,18 @@ def merge_tags(pairs: Sequence[str], file: Path | None) -> Struct:
         return json_format.ParseDict(values, Struct())
     except (json_format.ParseError, ValueError):
         raise CommandError("merge tags must be valid Unicode text, numbers, lists and objects") from None
+
+
+def content(file: Path) -> content_pb2.ContentByChannel:
+    """Reads content by channel, with the names of the contract.
+
+    Raises:
+        CommandError: If the file has no JSON object, or something else than content.
+    """
+    try:
+        return json_format.ParseDict(_read_object(file), content_pb2.ContentByChannel())
+    except (json_format.ParseError, ValueError) as error:
+        raise CommandError(f"{printable(str(file))}: is no content: {printable(str(error))}") from None
 
 
 def delivery_table(deliveries: Sequence[delivery_pb2.Delivery]) -> Table:

@@ -77,7 +77,7 @@ def changes_from_proto(
         if "secure_mode" not in names and not proto.secure_mode:
             # Who writes all of what they know may have left out the one thing that opens every inbox.
             problem = "must be true with '*' alone; to switch it off, name it in the mask too"
-            violations.add("environment.secure_mode", problem, "REQUIRED")
+            violations.add("environment.secure_mode", problem, "CONFLICT")
         names = list(_READERS)
     return {name: _READERS[name](proto, violations) for name in names if name in _READERS}
 

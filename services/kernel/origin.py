@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 PROTOCOL_KEY = "carillon-protocol"
 CALLER_KEY = "carillon-caller"
@@ -37,21 +37,25 @@ class Origin:
 
 def read_protocol(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     """Tells what the caller of a call speaks; what nobody has heard of is gRPC, which it is in any case."""
-    protocol = _first(metadata, PROTOCOL_KEY)
-    return protocol if protocol in _PROTOCOLS else GRPC
+    return _protocol(_texts(metadata))
 
 
 def read_origin(metadata: Iterable[tuple[str, str | bytes]], *, key_id: str) -> Origin:
     """Gives where a call comes from; a gateway names the caller that it speaks for, another is what gRPC says."""
-    pairs = list(metadata)
-    named = _first(pairs, CALLER_KEY)
+    texts = _texts(metadata)
     # One that is named, and empty, has no name: gRPC's is that of the gateway then.
-    caller = _first(pairs, "user-agent") if named is None else named
-    return Origin(read_protocol(pairs), key_id, _shortened(caller or ""))
+    caller = texts.get(CALLER_KEY, texts.get("user-agent", ""))
+    return Origin(_protocol(texts), key_id, _shortened(caller))
 
 
-def _first(metadata: Iterable[tuple[str, str | bytes]], key: str) -> str | None:
-    return next((value for name, value in metadata if name == key and isinstance(value, str)), None)
+def _texts(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    # The first of each counts.
+    return {key: value for key, value in reversed(list(metadata)) if isinstance(value, str)}
+
+
+def _protocol(texts: Mapping[str, str]) -> str:
+    protocol = texts.get(PROTOCOL_KEY, GRPC)
+    return protocol if protocol in _PROTOCOLS else GRPC
 
 
 def _shortened(text: str) -> str:

@@ -48,7 +48,7 @@ _FIELDS = dict.fromkeys(
     1,
 )
 # What a send decides and neither its change nor its firing does.
-_FROM_THE_SEND = frozenset({"_id", "request_id", "request_hash", "answer", "create_time", "call"})
+_FROM_THE_SEND = frozenset({"_id", "request_id", "request_hash", "answer", "create_time"})
 # What may be there before and not after.
 _OPTIONAL = frozenset({"sub_notification_id", "secondary_id", "group_id", "tags", "category", "section", "options"})
 

@@ -10,6 +10,7 @@ an item, and the mark by which the feed knows a visible change. What browsers do
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -323,6 +324,15 @@ def _retraction(now: datetime) -> dict[str, Any]:
     }
     update["$unset"] |= {"deliveries.$[later].next_time": ""}
     return update | {"$max": {"delete_time": now + _TOMBSTONE}}
+
+
+def check_fits(message: Message) -> None:
+    """Checks that a message which waits for its time can be stored as what it becomes then, as far as that is known.
+
+    Raises:
+        InvalidArgument: If it is larger than 1 MiB.
+    """
+    encode(replace(message, schedule_time=None))
 
 
 def encode(message: Message) -> RawBSONDocument:

@@ -47,7 +47,7 @@ def compose(
 ) -> Message:
     """Makes the message of a plan with every planned channel rendered, so that the log shows what was sent.
 
-    With a ``schedule_time`` that is only tried: what would be sent now waits, to be planned and rendered then.
+    With a ``schedule_time`` that is what would be sent now; `held_back` makes of it what waits.
     """
     values = template_values(send.merge_tags, merged(send.user, profile))
     deliveries = [_deliver(channel, send, values) for channel in planned.channels]
@@ -69,7 +69,7 @@ def compose(
         priority=priority,
         create_time=now,
         expire_time=send.expire_time or (schedule_time or now) + environment.retention,
-        deliveries=scheduled(deliveries, schedule_time) if schedule_time else tuple(deliveries),
+        deliveries=tuple(deliveries),
         warnings=tuple(warnings),
         item=InboxItem(
             content=inapp,
@@ -94,6 +94,11 @@ def compose(
         schedule_time=schedule_time,
         call=call,
     )
+
+
+def held_back(message: Message, schedule_time: datetime) -> Message:
+    """Gives a message as it waits for its time: what was rendered is thrown away, to be planned and rendered then."""
+    return replace(message, deliveries=scheduled(message.deliveries, schedule_time))
 
 
 def without_item(deliveries: Sequence[Delivery], before: Sequence[Delivery]) -> tuple[Delivery, ...]:

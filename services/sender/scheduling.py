@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from carillon.v1 import sender_pb2
 from services.kernel.validation import Violations
-from services.messages.store import encode
+from services.messages.store import check_fits, encode
 from services.notifications.model import notification_not_found
 from services.sender.changes import changed_request, is_timed_anew
-from services.sender.compose import compose, with_attempts, without_item
+from services.sender.compose import compose, held_back, with_attempts, without_item
 from services.sender.convert import read_send
 from services.sender.plan import plan
 from services.sender.times import check_times, schedule_time_of
@@ -99,6 +99,8 @@ class Scheduling:
                 now=waiting.create_time,
                 schedule_time=schedule_time,
             )
+            check_fits(message)
+            message = held_back(message, schedule_time)
             message = replace(message, deliveries=with_attempts(message.deliveries, waiting.deliveries))
             if message.options.email.attachments:
                 # As far as they have come: some may be fetched, and are not at their addresses any more.

@@ -10,9 +10,9 @@ import structlog
 from services.kernel.errors import FieldViolation, InvalidArgument, NotFound, Unavailable
 from services.messages.inserts import Inserted
 from services.messages.model import goes_out, message_deleted
-from services.messages.store import encode
+from services.messages.store import check_fits, encode
 from services.notifications.model import notification_not_found
-from services.sender.compose import compose
+from services.sender.compose import compose, held_back
 from services.sender.plan import plan
 from services.sender.times import check_times, schedule_time_of
 from services.users.model import brings_devices, has_news
@@ -113,6 +113,9 @@ class Sending:
             schedule_time=schedule_time,
             call=call,
         )
+        if schedule_time:
+            check_fits(message)
+            message = held_back(message, schedule_time)
         encoded = encode(message)
         received = _received(message, profile)
         if profile is None or brings_devices(send.user, profile):

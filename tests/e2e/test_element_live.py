@@ -17,7 +17,8 @@ from services.kernel.auth import user_hash
 from tests.contract.services.requests import definition, inapp
 from tests.e2e.browser import open_page
 from tests.e2e.element import badge, bell, panel, says, titles
-from tests.e2e.stack import TITLE, Stack, order_tracking, retract_order_tracking
+from tests.e2e.processes import call
+from tests.e2e.stack import MASTER_KEY, TITLE, Stack, order_tracking, retract_order_tracking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -251,6 +252,24 @@ async def test_a_revoked_token_is_signed_out(
         await expect(titles(page)).to_have_count(0)
         await expect(badge(page)).to_be_hidden()
         assert await page.evaluate("heard.at(-1)[1].state") == "signed-out"
+
+
+async def test_a_user_id_will_do_where_secure_mode_is_off(browser: Browser, url: str, stack: Stack) -> None:
+    """An element with neither hash nor token shows the inbox where that is allowed, and else says who it is not."""
+    client_id = f"page-{uuid.uuid4().hex}"
+    options = {"mongodb_uri": stack.mongodb_uri, "master_key": MASTER_KEY}
+    assert (await call("env", "create", client_id, **options)).code == 0
+    bare = {"client-id": client_id, "user-id": "bob"}
+    async with open_page(browser) as page:
+        await page.goto(address(url, stack, "bob", **bare))
+        await bell(page).click()
+        await expect(says(page, "You're signed out")).to_be_visible()
+
+    assert (await call("env", "secure-mode", client_id, "off", **options)).code == 0
+    async with open_page(browser) as page:
+        await page.goto(address(url, stack, "bob", **bare))
+        await bell(page).click()
+        await expect(panel(page).get_by_text("all caught up")).to_be_visible()
 
 
 async def test_tokens_are_asked_for(browser: Browser, url: str, stack: Stack, backend: Caller, user_id: str) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
+from carillon.v1 import inbox_pb2
+from services.kernel.auth import basic_authorization
+from tests.contract.services.refusals import refusal
+from tests.contract.services.world import Caller
 from tests.e2e.processes import Result, call
 from tests.e2e.stack import MASTER_KEY
 
@@ -103,12 +109,43 @@ async def test_keys_for_browsers_are_made_once(stack: Stack) -> None:
     assert "until it has subscribed again" in replaced.stdout
 
 
+async def test_secure_mode_is_switched(stack: Stack) -> None:
+    """`carillon env secure-mode CLIENT_ID off` lets a bare user id in, and says so; on, a second later, does not."""
+    await env(stack, "create", "insecure")
+    bare = [basic_authorization("insecure", "u", "")]
+    async with grpc.aio.insecure_channel(stack.services_url.removeprefix("grpc://")) as channel:
+        own = Caller(channel, bare)
+        assert (await refusal(unread(own))).reason == "CREDENTIALS_INVALID"
+
+        off = await env(stack, "secure-mode", "insecure", "off")
+        assert (off.code, off.stdout.splitlines()[:2]) == (0, ["client_id    insecure", "secure_mode  off"])
+        assert "whoever knows the id of a user" in off.stdout
+        assert await unread(own) == 0
+
+        on = await env(stack, "secure-mode", "insecure", "on")
+        assert (on.code, on.stdout) == (0, "client_id    insecure\nsecure_mode  on\n")
+        async with asyncio.timeout(30):
+            assert (await refusal(unread_on(own))).reason == "CREDENTIALS_INVALID"
+
+
+async def unread(own: Caller) -> int:
+    """Counts a user's unread items."""
+    return int((await own.inbox.CountUnread(inbox_pb2.CountUnreadRequest())).unread_count)
+
+
+async def unread_on(own: Caller) -> None:
+    """Counts them until it is refused."""
+    while True:
+        await unread(own)
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (("rotate", "nowhere"), "environment 'nowhere' does not exist"),
         (("rotate", "x", "--expire-in", "1 day"), "a duration is a number and one of s, m, h, d"),
         (("rotate", "x", "--expire-in", "367d"), "a duration is a number and one of s, m, h, d"),
+        (("secure-mode", "nowhere", "off"), "environment 'nowhere' does not exist"),
         (("vapid", "nowhere", "--subject", "mailto:a@example.com"), "environment 'nowhere' does not exist"),
         (("vapid", "x", "--subject", "ops@example.com"), "--subject must be like mailto:ops@example.com"),
         (("create", "a b"), "CLIENT_ID must be 1 to 64"),

@@ -190,7 +190,9 @@ def _decode(authorization: str) -> str:
     try:
         raw = decode_base64(encoded)
     except ValueError:
-        raise _malformed("the Authorization must be Basic and base64") from None
+        raise _malformed(
+            "Authorization must be Basic, and base64 of clientId:clientSecret or of clientId:userId:hash"
+        ) from None
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -14,6 +14,9 @@ from carillon.v1 import inbox_pb2
 from gateway.http.notificationapi.bodies import Lenient, checked, json_body, read_json
 from gateway.http.notificationapi.callers import Caller, UserCallerOf  # noqa: TC001 # FastAPI reads it at run time
 from gateway.http.notificationapi.documented import SUCCESS, Success, responses
+from gateway.http.notificationapi.people import user_id_of
+from gateway.http.notificationapi.refusals import in_their_words
+from gateway.http.notificationapi.spelling import camel
 from gateway.items import iso
 from gateway.notificationapi.items import MARKS, item_to_json
 from gateway.notificationapi.marks import Reply, mark_requests, read_all_request, read_request
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
     from gateway.http.notificationapi.services import Services
 
 _ITEMS = "/{client_id}/users/{user_id:path}/notifications/INAPP_WEB"
+_MARKS = {
+    "trackingIds": ["0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"],
+    "opened": "2026-01-02T12:00:00.678Z",
+    "archived": None,
+}
 _UNREAD = "/{client_id}/users/{user_id:path}/unread/INAPP_WEB"
 # All that is there when the services look; what comes later is not touched.
 _ALWAYS = datetime(9999, 12, 31, tzinfo=UTC)
@@ -154,7 +162,9 @@ def create_router(services: Services) -> APIRouter:
             answer = await services.inbox.ListInbox(asked, metadata=caller.metadata, timeout=DEADLINE_S)
             return answer
 
-        page = await read_page(list_inbox, caller.user_id, count=read_count(count), before=before)
+        user_id = await user_id_of(services, caller)
+        with in_their_words(camel):
+            page = await read_page(list_inbox, user_id, count=read_count(count), before=before)
         return JSONResponse(
             {
                 "notifications": [item_to_json(item) for item in page.items],
@@ -164,7 +174,9 @@ def create_router(services: Services) -> APIRouter:
             }
         )
 
-    @router.patch(_ITEMS, responses=responses(body=True, answer=Success), openapi_extra=json_body(MarksBody))
+    @router.patch(
+        _ITEMS, responses=responses(body=True, answer=Success), openapi_extra=json_body(MarksBody, example=_MARKS)
+    )
     async def mark_items(caller: UserCallerOf, request: Request) -> JSONResponse:
         """Marks items, or takes marks back."""
         body = checked(MarksBody, await read_json(request))
@@ -174,8 +186,10 @@ def create_router(services: Services) -> APIRouter:
             # Who has nothing left to mark asks all the same; whether they may is still to be checked.
             await _count_unread(services, caller)
         else:
-            for asked in mark_requests(caller.user_id, body.trackingIds, settings, reply):
-                await services.inbox.MarkInbox(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+            user_id = await user_id_of(services, caller)
+            for asked in mark_requests(user_id, body.trackingIds, settings, reply):
+                with in_their_words(_field_of_marks):
+                    await services.inbox.MarkInbox(asked, metadata=caller.metadata, timeout=DEADLINE_S)
         return JSONResponse(SUCCESS)
 
     @router.get(_UNREAD, responses=responses(answer=CountAnswer))
@@ -183,19 +197,32 @@ def create_router(services: Services) -> APIRouter:
         """Counts the unread items."""
         return JSONResponse({"count": await _count_unread(services, caller)})
 
-    @router.patch(_UNREAD, responses=responses(body=True, answer=Success), openapi_extra=json_body(ReadBody))
+    @router.patch(
+        _UNREAD, responses=responses(body=True, answer=Success), openapi_extra=json_body(ReadBody, is_required=False)
+    )
     async def mark_read(caller: UserCallerOf, request: Request) -> JSONResponse:
         """Marks one item as read, or all."""
         body = checked(ReadBody, await read_json(request) or {})
         item_id = body.trackingId or body.notificationId
-        asked = read_request(caller.user_id, item_id) if item_id else read_all_request(caller.user_id, _ALWAYS)
-        await services.inbox.MarkInbox(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+        user_id = await user_id_of(services, caller)
+        asked = read_request(user_id, item_id) if item_id else read_all_request(user_id, _ALWAYS)
+        with in_their_words(_field_of_read):
+            await services.inbox.MarkInbox(asked, metadata=caller.metadata, timeout=DEADLINE_S)
         return JSONResponse(SUCCESS)
 
     return router
 
 
 async def _count_unread(services: Services, caller: Caller) -> int:
-    asked = inbox_pb2.CountUnreadRequest(user_id=caller.user_id)
-    answer = await services.inbox.CountUnread(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+    asked = inbox_pb2.CountUnreadRequest(user_id=await user_id_of(services, caller))
+    with in_their_words(camel):
+        answer = await services.inbox.CountUnread(asked, metadata=caller.metadata, timeout=DEADLINE_S)
     return answer.unread_count
+
+
+def _field_of_marks(path: str) -> str:
+    return camel({"reply": "reply.message"}.get(path, path.replace("items.ids", "trackingIds")))
+
+
+def _field_of_read(path: str) -> str:
+    return camel(path.replace("items.ids[0]", "trackingId"))

@@ -144,7 +144,7 @@ def read_query_id(query_id: str) -> QueryBody:
             raise UnreadableQueryError
         inflater = zlib.decompressobj()
         raw = inflater.decompress(decode_base64(query_id), _MAX_QUERY_BYTES)
-        if not inflater.eof:
+        if not inflater.eof or inflater.unused_data:
             raise UnreadableQueryError
         return QueryBody.model_validate(json.loads(raw))
     # Pydantic's, JSON's and base64's errors are ValueErrors.

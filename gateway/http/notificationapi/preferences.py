@@ -17,7 +17,11 @@ from gateway.http.notificationapi.callers import (
     UserId,
     caller_of,
 )
+from gateway.http.notificationapi.choices import choice_name
 from gateway.http.notificationapi.documented import SUCCESS, Success, responses
+from gateway.http.notificationapi.people import user_id_of
+from gateway.http.notificationapi.refusals import in_their_words
+from gateway.http.notificationapi.spelling import camel
 from gateway.notificationapi.preferences import DELIVERIES, STATES, preferences_to_json
 from gateway.services_client import DEADLINE_S
 from services.kernel.errors import FieldViolation, InvalidArgument
@@ -29,6 +33,7 @@ MAX_NOTIFICATIONS = 1000
 _PAGE_SIZE = 200
 
 _PREFERENCES = "/{client_id}/users/{user_id:path}/preferences"
+CHOICES = [{"notificationId": "order_tracking", "channel": "EMAIL", "delivery": "off"}]
 _OFF = channel_pb2.DELIVERY_OPTION_OFF
 
 
@@ -110,18 +115,23 @@ def create_router(services: Services) -> APIRouter:
         """Gives what holds for the user, notification by notification."""
         return JSONResponse(preferences_to_json(await read_preferences(services, caller)))
 
-    @router.post(_PREFERENCES, responses=responses(body=True, answer=Success), openapi_extra=json_body(EitherForm))
+    @router.post(
+        _PREFERENCES,
+        responses=responses(body=True, answer=Success),
+        openapi_extra=json_body(EitherForm, example=CHOICES),
+    )
     async def patch_preferences(caller: UserCallerOf, request: Request) -> JSONResponse:
         """Writes choices of the user, and leaves the others."""
         choices = read_choices(await read_json(request))
-        asked = preferences_pb2.PatchPreferencesRequest(user_id=caller.user_id, preferences=choices)
-        await services.preferences.PatchPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+        asked = preferences_pb2.PatchPreferencesRequest(user_id=await user_id_of(services, caller), preferences=choices)
+        with in_their_words(choice_name):
+            await services.preferences.PatchPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
         return JSONResponse(SUCCESS)
 
     @router.delete(
         _PREFERENCES,
         responses=responses(body=True, answer=Success),
-        openapi_extra=json_body(ForgetBody, is_required=False),
+        openapi_extra=json_body(ForgetBody, example={"notificationId": "order_tracking"}, is_required=False),
     )
     async def delete_preferences(
         caller: UserCallerOf, request: Request, notificationId: NotificationId = "", subNotificationId: SubId = ""
@@ -130,11 +140,12 @@ def create_router(services: Services) -> APIRouter:
         given = {"notificationId": notificationId, "subNotificationId": subNotificationId}
         body = checked(ForgetBody, given if notificationId else await read_json(request) or {})
         asked = preferences_pb2.DeletePreferencesRequest(
-            user_id=caller.user_id,
+            user_id=await user_id_of(services, caller),
             notification_id=body.notificationId,
             sub_notification_id=body.subNotificationId or "",
         )
-        await services.preferences.DeletePreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+        with in_their_words(camel):
+            await services.preferences.DeletePreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
         return JSONResponse(SUCCESS)
 
     @router.post("/{client_id}/users/{user_id:path}/unsubscribe", responses=responses(answer=Success))
@@ -161,8 +172,11 @@ def create_router(services: Services) -> APIRouter:
             choices = [
                 preferences_pb2.Preference(notification_id=one, channel=number, delivery_option=_OFF) for one in ids
             ]
-            asked = preferences_pb2.PatchPreferencesRequest(user_id=caller.user_id, preferences=choices)
-            await services.preferences.PatchPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+            asked = preferences_pb2.PatchPreferencesRequest(
+                user_id=await user_id_of(services, caller), preferences=choices
+            )
+            with in_their_words(_parameter):
+                await services.preferences.PatchPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
         return JSONResponse(SUCCESS)
 
     return router
@@ -195,11 +209,15 @@ def read_choices(value: object) -> list[preferences_pb2.Preference]:
 
 
 async def read_preferences(services: Services, caller: Caller) -> list[preferences_pb2.NotificationPreference]:
-    """Reads what holds for the user of a path; of more than 1,000 notifications the first."""
+    """Reads what holds for the user of a path, of what they have received or chosen; the first 1,000 notifications."""
     read: list[preferences_pb2.NotificationPreference] = []
-    asked = preferences_pb2.GetPreferencesRequest(user_id=caller.user_id, page_size=_PAGE_SIZE)
+    user_id = await user_id_of(services, caller)
+    asked = preferences_pb2.GetPreferencesRequest(
+        user_id=user_id, scope=preferences_pb2.PREFERENCE_SCOPE_RECEIVED, page_size=_PAGE_SIZE
+    )
     while True:
-        answer = await services.preferences.GetPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+        with in_their_words(camel):
+            answer = await services.preferences.GetPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
         read += answer.notifications
         if not answer.next_page_token or len(read) >= MAX_NOTIFICATIONS:
             return read
@@ -215,3 +233,8 @@ def can_turn_off(notifications: list[preferences_pb2.NotificationPreference], ch
         if one.channel == channel and _OFF in one.offered_delivery_options
     )
     return list(dict.fromkeys(ids))
+
+
+def _parameter(path: str) -> str:
+    """Gives the caller's name for a field of a request that turns one notification off."""
+    return camel(path.removeprefix("preferences[0]."))

@@ -6,7 +6,6 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
-import grpc
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -16,6 +15,9 @@ from gateway.http import errors
 from gateway.http.notificationapi.bodies import checked, json_body, read_json
 from gateway.http.notificationapi.callers import Caller, UserCallerOf  # noqa: TC001 # FastAPI reads it at run time
 from gateway.http.notificationapi.documented import SUCCESS, Success, responses
+from gateway.http.notificationapi.people import user_id_of
+from gateway.http.notificationapi.refusals import in_their_words
+from gateway.http.notificationapi.spelling import Spelling, camel
 from gateway.http.notificationapi.users import UserAnswer, UserBody, user_from_body, user_to_json
 from gateway.services_client import DEADLINE_S
 from services.kernel.errors import FieldViolation, InvalidArgument
@@ -23,6 +25,7 @@ from services.kernel.errors import FieldViolation, InvalidArgument
 if TYPE_CHECKING:
     from gateway.http.notificationapi.services import Services
 
+_EXAMPLE = {"email": "spongebob@squarepants.com", "number": "+15005550006", "timezone": "America/New_York"}
 _USER = "/{client_id}/users/{user_id:path}"
 
 HashedUserId = Annotated[
@@ -88,26 +91,32 @@ def create_router(services: Services) -> APIRouter:
         return JSONResponse(SUCCESS)
 
     @router.post(
-        _USER, responses=responses(body=True, answer=UserAnswer), openapi_extra=json_body(UserBody, is_required=False)
+        _USER,
+        responses=responses(body=True, answer=UserAnswer),
+        openapi_extra=json_body(UserBody, example=_EXAMPLE, is_required=False),
     )
     async def identify(caller: UserCallerOf, request: Request, hashedUserId: HashedUserId = "") -> JSONResponse:
         """Writes what is given of the user, and creates one who is not there; tokens are merged, never replaced."""
         body = checked(UserBody, await read_json(request) or {})
-        if body.id and body.id != caller.user_id:
-            raise InvalidArgument([FieldViolation("id", "must be the user of the path, or left out", "CONFLICT")])
-        asked = users_pb2.IdentifyUserRequest(user=user_from_body(body, caller.user_id))
-        answer = await services.users.IdentifyUser(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+        user_id = await user_id_of(services, caller)
+        if body.id and body.id != user_id:
+            raise InvalidArgument([FieldViolation("id", f"must be the user of the path, '{user_id}', or be left out")])
+        asked = users_pb2.IdentifyUserRequest(user=user_from_body(body, user_id))
+        with in_their_words(_field_of_user):
+            answer = await services.users.IdentifyUser(asked, metadata=caller.metadata, timeout=DEADLINE_S)
         return JSONResponse(user_to_json(answer.user))
 
     @router.get(_USER, responses=responses(answer=UserAnswer))
     async def get_user(caller: UserCallerOf) -> JSONResponse:
         """Gives the user as stored; of one who is not stored, the id."""
-        asked = users_pb2.GetUserRequest(user_id=caller.user_id)
+        user_id = await user_id_of(services, caller)
+        asked = users_pb2.GetUserRequest(user_id=user_id)
         try:
-            answer = await services.users.GetUser(asked, metadata=caller.metadata, timeout=DEADLINE_S)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                return JSONResponse({"id": caller.user_id})
+            with in_their_words(camel):
+                answer = await services.users.GetUser(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+        except errors.Refusal as refusal:
+            if refusal.http == HTTPStatus.NOT_FOUND:
+                return JSONResponse({"id": user_id})
             raise
         return JSONResponse(user_to_json(answer.user))
 
@@ -117,4 +126,9 @@ def create_router(services: Services) -> APIRouter:
 async def check_user(services: Services, caller: Caller) -> None:
     """Has the services check the credentials, and that they may act for the user of the path."""
     asked = inbox_pb2.CountUnreadRequest(user_id=caller.user_id)
-    await services.inbox.CountUnread(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+    with in_their_words(camel):
+        await services.inbox.CountUnread(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+
+
+def _field_of_user(path: str) -> str:
+    return Spelling(to="").name(path).removeprefix(".")

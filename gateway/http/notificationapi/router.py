@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from gateway.http.notificationapi import accounts, browsers, logs, schedules, sending
+from gateway.http.notificationapi.documented import CREDENTIALS
 from gateway.http.notificationapi.services import Services
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def create_router(channel: grpc.aio.Channel) -> APIRouter:
     """Makes the routes."""
-    router = APIRouter(tags=["NotificationAPI"])
+    router = APIRouter(tags=["NotificationAPI"], dependencies=[CREDENTIALS])
     services = Services(channel)
     for part in (sending, schedules, logs, accounts, browsers):
         router.include_router(part.create_router(services))

@@ -40,7 +40,7 @@ _CHANGES = {
     "NOT_SCHEDULED": (
         HTTPStatus.CONFLICT.value,
         "NOT_SCHEDULED",
-        "It was sent at once, as it had no schedule, or one in the past.",
+        "Only a send that waits for its time can be changed: send it anew.",
     ),
 }
 _WRAPPERS = ("sendRequest", "send_request")

@@ -52,9 +52,6 @@ _DISCARDED = {
 }
 """Why a channel is left out that the caller counts on."""
 
-# By its number, as it is younger than the services may be.
-_CONTENT_NOT_USED = 8
-
 
 def answer(response: sender_pb2.SendResponse, read: ReadSend) -> tuple[HTTPStatus, dict[str, Any]]:
     """Gives status and body: 202 where nothing is delivered, or less than was asked for."""
@@ -62,7 +59,9 @@ def answer(response: sender_pb2.SendResponse, read: ReadSend) -> tuple[HTTPStatu
     is_nothing = len(skipped) == len(response.deliveries)
     told = [one for one in skipped if is_nothing or _is_discarded(one, read)]
     is_less = is_nothing or bool(told) or read.is_less
-    is_less = is_less or any(warning.code == _CONTENT_NOT_USED for warning in response.warnings)
+    is_less = is_less or any(
+        warning.code == delivery_pb2.SEND_WARNING_CODE_CONTENT_NOT_USED for warning in response.warnings
+    )
     messages = [
         *map(_discarded, told),
         *(_warning(warning, read.spelling) for warning in response.warnings if not _is_told(warning)),
@@ -106,4 +105,6 @@ def _warning(warning: delivery_pb2.SendWarning, spelling: Spelling) -> str:
     text = warning.text.replace(warning.field, name)
     if warning.code == delivery_pb2.SEND_WARNING_CODE_MERGE_TAG_MISSING:
         text = text.replace("which merge_tags does", f"which {spelling.parameters} does")
+    if warning.code == delivery_pb2.SEND_WARNING_CODE_CONTENT_NOT_USED:
+        text = text.replace("force_channels", "forceChannels")
     return text if name in text else f"{name}: {text}"

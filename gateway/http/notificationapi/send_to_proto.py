@@ -124,10 +124,11 @@ def _read(body: SendBody) -> ReadSend:
     schedule = _schedule(body.schedule)
     user, user_fields = _user(body)
     merge_tags = {**(body.mergeTags or {}), **(body.parameters or {})}
+    is_old = not body.type and bool(body.notificationId or body.user)
     spelling = Spelling(
-        type="type" if body.type or not body.notificationId else "notificationId",
-        to="to" if body.to or not body.user else "user",
-        parameters="parameters" if body.parameters or not body.mergeTags else "mergeTags",
+        type="notificationId" if is_old else "type",
+        to=_spelled("to", "user", body, is_old=is_old),
+        parameters=_spelled("parameters", "mergeTags", body, is_old=is_old),
         user_fields=user_fields,
         filenames=_filenames(body),
     )
@@ -153,6 +154,13 @@ def _read(body: SendBody) -> ReadSend:
     )
     is_less = has_slack or "slack" in unknown
     return ReadSend(request, spelling, (*_unsupported(unknown, is_less=is_less), *messages), is_less)
+
+
+def _spelled(new: str, old: str, body: SendBody, *, is_old: bool) -> str:
+    """Gives the name that is there, the new one of both; of none the one that goes with the rest."""
+    if getattr(body, new) is not None:
+        return new
+    return old if is_old or getattr(body, old) is not None else new
 
 
 def _schedule(value: Any) -> Timestamp | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import grpc
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from carillon.v1 import notifications_pb2, sender_pb2
 from gateway.http.errors import Refusal, rpc_refusal
@@ -42,11 +42,19 @@ _CHANGES = {
 }
 
 
+_SEND = {
+    "type": "order_tracking",
+    "to": {"id": "userId_123abc", "email": "spongebob@squarepants.com"},
+    "parameters": {"item": "Krabby Patty Burger", "address": "124 Conch Street", "orderId": "1234567890"},
+}
+_RETRACTION = {"notificationId": "order_tracking", "userId": "userId_123abc"}
+
+
 class RetractBody(Lenient):
     """Whose items of which notification to take back."""
 
-    notificationId: str
-    userId: str
+    notificationId: str = Field(min_length=1)
+    userId: str = Field(min_length=1)
     secondaryId: str | None = None
     subNotificationId: str | None = None
 
@@ -71,7 +79,7 @@ def create_router(services: Services) -> APIRouter:
     @router.post(
         "/{client_id}/sender",
         responses=responses(404, body=True, answer=SendAnswer) | {202: {"model": SendAnswer, "description": _LESS}},
-        openapi_extra=json_body(SendBody),
+        openapi_extra=json_body(SendBody, example=_SEND),
     )
     async def send(caller: CallerOf, request: Request, idempotency_key: Annotated[str, Header()] = "") -> Response:
         """Sends one notification to one user; 202 where less is delivered than asked for, and messages say why."""
@@ -85,7 +93,7 @@ def create_router(services: Services) -> APIRouter:
     @router.post(
         "/{client_id}/sender/retract",
         responses=responses(body=True, answer=RetractAnswer),
-        openapi_extra=json_body(RetractBody),
+        openapi_extra=json_body(RetractBody, example=_RETRACTION),
     )
     async def retract(caller: CallerOf, request: Request) -> dict[str, Any]:
         """Takes items of one user back, live."""

@@ -224,6 +224,21 @@ async def test_a_change_replaces_what_is_set(tenant: Tenant, mongodb_uri: str) -
     assert {item.secondary_id for item in await tenant.items(USER)} == {"new", ""}
 
 
+async def test_what_fires_was_made_by_its_send(tenant: Tenant, mongodb_uri: str) -> None:
+    """The log tells of the call of the send, before and after the message has fired, whoever changes it meanwhile."""
+    at = in_an_hour()
+    sent = await schedule(tenant, at)
+    before = await logged(tenant, sent.tracking_id)
+    assert (before.origin.protocol, before.call_id != "") == ("grpc", True)
+
+    await update(tenant, sent.tracking_id, secondary_id="new")
+    await fire_all(tenant, mongodb_uri, at, after=sent.tracking_id)
+
+    after = await logged(tenant, sent.tracking_id)
+    assert delivery_of(after, EMAIL).state == delivery_pb2.DELIVERY_STATE_SENT
+    assert (after.origin, after.call_id) == (before.origin, before.call_id)
+
+
 async def test_a_mask_replaces_what_it_names(tenant: Tenant) -> None:
     """A masked field is replaced even by nothing, and one that is not masked is left out of account."""
     sent = await schedule(tenant, secondary_id="s", group_id="g", tags=["t"])

@@ -80,7 +80,7 @@ class Browser:
                             item.pop(name, None)
                 self.unread_count += frame["unread_change"]
             case "result" | "error":
-                self.answers[frame["ref"]] = frame
+                self.answers[frame.get("ref", "")] = frame
             case "preferences_changed":
                 self.choice_changes += 1
             case "retracted":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from carillon.v1 import content_pb2, messages_pb2
+from services.kernel.clock import utc_now
 from tests.contract.services.refusals import assert_violates, refusal
 from tests.contract.services.requests import (
     EMAIL,
@@ -184,13 +186,14 @@ async def test_what_cannot_be_made_of_content_is_skipped(tenant: Tenant, given: 
 
 
 async def test_content_that_fills_a_message_is_refused(tenant: Tenant) -> None:
-    """A message has the request and what it renders to, so content over half of its megabyte is too much."""
+    """A message has the request and what it renders to, also one that waits: much content is too much for it."""
     await tenant.put(definition("n", channels=[EMAIL, INAPP_WEB]))
     before = await tenant.stored()
     large: Any = {"email": {"subject": "s", "html": "x" * 262_000}, "inapp": {"title": "t", "body": "x" * 262_000}}
 
-    refused = await refusal(tenant.backend.sender.Send(send_request("n", user=BOB, content=large)))
-    assert refused.reason == "MESSAGE_TOO_LARGE"
+    for at in (None, utc_now() + timedelta(hours=1)):
+        request = send_request("n", user=BOB, content=large, schedule_time=at)
+        assert (await refusal(tenant.backend.sender.Send(request))).reason == "MESSAGE_TOO_LARGE"
     assert await tenant.stored() == before
 
     del large["inapp"]

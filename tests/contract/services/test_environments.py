@@ -251,7 +251,7 @@ async def test_who_writes_all_settings_does_not_open_every_inbox(tenant: Tenant)
     """'*' without secure_mode is refused, whether it was off before or on, and nothing of the call is written."""
     for mask in (["*"], ["name", "*"]):
         refused = await refusal(update(tenant, mask, name="New"))
-        assert_violates(refused, [("environment.secure_mode", "REQUIRED")])
+        assert_violates(refused, [("environment.secure_mode", "CONFLICT")])
     assert (await read(tenant.backend)).name == tenant.client_id
 
     assert (await update(tenant, ["*"], secure_mode=True)).secure_mode

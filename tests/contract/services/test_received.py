@@ -119,6 +119,7 @@ async def test_the_oldest_leave(world: World, tenant: Tenant) -> None:
     await world.database.users.update_one(key, {"$set": {"received": full}})
 
     await asyncio.gather(*(tenant.send(send_request("new")) for _ in range(5)))
+    assert (await world.database.users.find_one(key))["received"] == [*full[1:], "new"]
     # A profile that is written for another reason has its note in the same write.
     sends = (send_request("newer", user={"push_tokens": [{"provider": FCM, "token": f"t{i}"}]}) for i in range(5))
     await asyncio.gather(*map(tenant.send, sends))

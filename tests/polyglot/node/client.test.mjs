@@ -56,6 +56,14 @@ test("says hello, and is live with the welcome", async () => {
   assert.deepEqual(client.view().items, items(2, 1));
 });
 
+test("says hello without a hash, where none is given", async () => {
+  const { client } = gateway.client({ clientId: "dev", userId: "u" });
+  client.connect();
+  const session = await gateway.accept();
+
+  assert.deepEqual(session.hello, { type: "hello", client_id: "dev", user_id: "u", limit: 50 });
+});
+
 test("tells each change, and what is new once", async () => {
   const { client, told, session } = await live();
   await told.change.take();

@@ -1,4 +1,4 @@
-"""The READMEs' tables of what the providers and the gateway can be told."""
+"""The READMEs' tables of what the providers, the gateway and the services can be told."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from gateway.settings import GatewaySettings
-from services.settings import StorageSettings, WorkerSettings
+from services.settings import ServicesSettings, StorageSettings, WorkerSettings
 
 ROOT = Path(__file__).parents[3]
-README, GATEWAY_README = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "gateway/README.md"))
+README, GATEWAY_README, SERVICES_README = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "gateway/README.md", "services/README.md")
+)
 
 
 def test_every_setting_of_a_provider_is_in_the_table() -> None:
@@ -35,6 +37,15 @@ def test_every_setting_of_the_gateway_is_in_its_table() -> None:
 
     # `carillon dev` alone asks for it.
     assert named == known - {"CARILLON_DATA_DIR"}
+
+
+def test_every_setting_of_the_services_is_in_their_table() -> None:
+    """The services' README names every setting beside those of all processes, and none that they have not."""
+    fields = ServicesSettings.model_fields.keys() - StorageSettings.model_fields.keys()
+    section = SERVICES_README.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `([A-Z0-9_]+)` \|", section, re.MULTILINE)
+
+    assert sorted(named) == sorted(name.upper() for name in fields)
 
 
 def _table() -> set[str]:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from carillon.v1 import channel_pb2, delivery_pb2
+from carillon.v1 import channel_pb2, content_pb2, delivery_pb2
 from services.commands.calls import CommandError
 from services.commands.env import environment_table, parse_duration
-from services.commands.send import delivery_table, merge_tags
+from services.commands.send import content, delivery_table, merge_tags
 from services.commands.watch import View
 from services.environments.model import Environment, Secret
 from services.kernel.terminal import printable
@@ -125,13 +125,25 @@ def test_a_pair_needs_a_key(pair: str) -> None:
         merge_tags([pair], None)
 
 
-@pytest.mark.parametrize("content", ["[]", "1", "{", '{"a": "\\ud800"}', "[" * 100_000])
-def test_a_file_needs_an_object(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("text", ["[]", "1", "{", '{"a": "\\ud800"}', "[" * 100_000])
+def test_a_file_needs_an_object(tmp_path: Path, text: str) -> None:
     """A file that holds no JSON object, or what no message can carry, is refused."""
     file = tmp_path / "tags.json"
-    file.write_text(content)
+    file.write_text(text)
     with pytest.raises(CommandError):
         merge_tags([], file)
+
+
+def test_content_is_read_by_the_names_of_the_contract(tmp_path: Path) -> None:
+    """Content comes as the contract names it; what is none is refused with what is wrong."""
+    file = tmp_path / "content.json"
+    file.write_text('{"sms": {"text": "Hi"}, "web_push": {"icon_url": "/i"}}')
+
+    assert content(file) == content_pb2.ContentByChannel(sms={"text": "Hi"}, web_push={"icon_url": "/i"})  # type: ignore[arg-type] # dicts will do
+    for wrong in ('{"fax": {}}', '{"sms": "Hi"}', '{"sms": {"text": 1}}', '{"sms": {"text": "\\ud800"}}', "[]"):
+        file.write_text(wrong)
+        with pytest.raises(CommandError, match="content"):
+            content(file)
 
 
 @given(st.text())
