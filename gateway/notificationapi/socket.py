@@ -39,8 +39,8 @@ ADMIT_S = 5.0
 LISTENS_S = 0.25
 """How long after it has asked for preferences js-client hears the answer, at the latest.
 
-It asks as its socket opens, looks every 100 ms whether it is open, and only then listens: an answer that is there before
-is lost, and its page waits for ever.
+It asks as its socket opens, looks every 100 ms whether it is open, and only then listens: an answer that is there
+before is lost, and its page waits for ever.
 """
 
 MAX_NOTIFICATIONS = 1000
