@@ -25,6 +25,8 @@ PROTOCOL = "notificationapi"
 _MAX_USER_AGENT_BYTES = 256
 # Puts most ids into the path as they are: its "+" is never a space.
 _WRITES_NO_SPACES = "notificationapi-node-server-sdk/"
+# Go's SDK has no name of its own, and PHP's none at all.
+_WRITES_SPACES_AS_PLUS = re.compile(r"(?:Go-http-client/.*)?")
 _NO_HASH = frozenset({"", "undefined", "null"})
 _SCHEME = re.compile(r"basic\s+", re.IGNORECASE)
 # After the client's id come users or user_preferences, and then the user.
@@ -49,6 +51,9 @@ class Caller:
 
     A user who calls has said which of the two they are; of an account's call nobody knows.
     """
+
+    plus_is_space: bool = False
+    """Whether the caller writes a space as "+", as far as it says who it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ def read_caller(authorization: str, client_id: str, path_user: PathUser | None, 
     names_two = literal != other and not user_agent.startswith(_WRITES_NO_SPACES)
     if ":" not in rest:
         metadata = (basic_authorization(client_id, rest), *extra)
-        return Caller(client_id, metadata, literal, other if names_two else "")
+        plus_is_space = _WRITES_SPACES_AS_PLUS.fullmatch(user_agent) is not None
+        return Caller(client_id, metadata, literal, other if names_two else "", plus_is_space)
     # Somebody else than the path names, or a user where only an account may call: the services say so, once they know
     # that it is really them.
     user_id, _, user_hash = rest.rpartition(":")

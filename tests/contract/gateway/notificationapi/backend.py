@@ -34,9 +34,9 @@ class Backend:
         headers = {"Authorization": self.authorization} | options.pop("headers", {})
         return await self.http.request(method, f"/{self.tenant.client_id}/{resource}", headers=headers, **options)
 
-    async def done(self, method: str, resource: str, body: Any = None, *, status: int = 200) -> Any:
+    async def done(self, method: str, resource: str, body: Any = None, *, status: int = 200, **options: Any) -> Any:
         """Calls what must succeed, and gives the body of the answer."""
-        response = await self.call(method, resource, **({} if body is None else {"json": body}))
+        response = await self.call(method, resource, **options, **({} if body is None else {"json": body}))
         assert response.status_code == status, response.text
         return response.json() if response.content else None
 

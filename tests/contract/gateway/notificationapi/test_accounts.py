@@ -66,8 +66,28 @@ async def test_a_wrong_part_is_refused(backend: Backend) -> None:
     assert await parts(backend) == {}
 
 
-async def test_choices_are_set_for_a_user_with_a_space(backend: Backend) -> None:
-    """PHP and Go write it as "+": nobody known, it is the space; a user with a "+" is found; %2B always is one."""
+@pytest.mark.parametrize(
+    ("agent", "user_id", "nobody"),
+    [
+        ("", "anna b", "anna+b"),
+        ("Go-http-client/1.1", "anna b", "anna+b"),
+        ("python-httpx/0.28.1", "anna+b", "anna b"),
+        ("notificationapi-node-server-sdk/2.8.0", "anna+b", "anna b"),
+    ],
+)
+async def test_a_plus_of_nobody_known_is_what_the_language_writes(
+    backend: Backend, agent: str, user_id: str, nobody: str
+) -> None:
+    """PHP, which has no name, and Go write a space as "+"; the others write a "+" as it is."""
+    await backend.done("POST", "user_preferences/anna+b", CHOICE, headers={"User-Agent": agent})
+    assert await choices_of(backend, user_id) == [("order_tracking", "EMAIL", "OFF", "")]
+    assert await choices_of(backend, nobody) == []
+
+
+async def test_a_plus_is_whoever_is_known(backend: Backend) -> None:
+    """A user with a "+" goes first, then one with a space; %2B always is a "+"."""
+    space = users_pb2.IdentifyUserRequest(user={"id": "anna b"})  # type: ignore[arg-type] # a dict will do
+    await backend.tenant.backend.users.IdentifyUser(space)
     await backend.done("POST", "user_preferences/anna+b", CHOICE)
     assert await choices_of(backend, "anna b") == [("order_tracking", "EMAIL", "OFF", "")]
     assert await choices_of(backend, "anna+b") == []
