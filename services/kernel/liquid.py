@@ -6,7 +6,6 @@ but the values that they are given (``include`` and ``render``, which load other
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import OrderedDict
 from functools import cached_property, wraps
@@ -148,11 +147,12 @@ class ParsedTexts:
         Raises:
             TemplateError: If it does not parse.
         """
-        if parsed := self._held.get(source):
-            # Not locked, as this is what nearly every call does: another thread may just have pushed it out.
-            with contextlib.suppress(KeyError):
-                self._held.move_to_end(source)
-            return parsed
+        try:
+            # Not locked, as this is what nearly every call does: another thread may push it out in between.
+            self._held.move_to_end(source)
+            return self._held[source]
+        except KeyError:
+            pass
 
         parsed = _Parsed(source)
         with self._lock:
