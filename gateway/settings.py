@@ -94,11 +94,12 @@ class GatewaySettings(BaseSettings):
     """How long a client may take to answer a ping, before it is taken for gone."""
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = ()
-    """The origins of the pages that may connect, with commas: https://app.example.com, https://*.example.com.
+    """The origins of the pages that may connect, and call NotificationAPI's paths.
 
-    Empty: any. A page proves its user in the hello, and the browser adds nothing by itself, as it would a cookie: so
-    a foreign page can do nothing here that it could not do without its visitor. What a list adds is that hashes or
-    tokens that leaked are of no use to pages elsewhere. Clients that name no origin, as no browser does, are let in.
+    With commas: https://app.example.com, https://*.example.com. Empty: any. A page proves its user in the hello, or
+    with each call, and the browser adds nothing by itself, as it would a cookie: so a foreign page can do nothing here
+    that it could not do without its visitor. What a list adds is that hashes or tokens that leaked are of no use to
+    pages elsewhere. Clients that name no origin, as no browser does, are let in.
     """
 
     max_connections: int = Field(default=MAX_CONNECTIONS, ge=1)

@@ -14,7 +14,7 @@ from gateway.http.notificationapi.callers import CallerOf, UserCallerOf  # noqa:
 from gateway.http.notificationapi.choices import choice_name, choices_to_json
 from gateway.http.notificationapi.documented import responses
 from gateway.http.notificationapi.people import user_id_of
-from gateway.http.notificationapi.preferences import EitherForm, read_choices
+from gateway.http.notificationapi.preferences import CHOICES, EitherForm, read_choices
 from gateway.http.notificationapi.refusals import in_their_words
 from gateway.http.notificationapi.spelling import camel
 from gateway.services_client import DEADLINE_S
@@ -84,7 +84,7 @@ def create_router(services: Services) -> APIRouter:
     @router.post(
         "/{client_id}/user_preferences/{user_id:path}",
         responses=responses(body=True),
-        openapi_extra=json_body(EitherForm),
+        openapi_extra=json_body(EitherForm, example=CHOICES),
     )
     async def set_preferences(caller: UserCallerOf, request: Request) -> dict[str, Any]:
         """Replaces all choices of a user; an empty list leaves none."""

@@ -80,7 +80,7 @@ def _unknown(value: Any) -> dict[str, Any]:
     return {}
 
 
-def json_body(model: type[BaseModel], *, is_list: bool = False, is_required: bool = True) -> dict[str, Any]:
+def json_body(model: type[BaseModel], *, example: Any = None, is_required: bool = True) -> dict[str, Any]:
     """Gives what OpenAPI is told of a body that is read by ``read_json``: as ``openapi_extra`` of its route."""
     schema = model.model_json_schema(by_alias=True)
     definitions = schema.pop("$defs", {})
@@ -92,12 +92,14 @@ def json_body(model: type[BaseModel], *, is_list: bool = False, is_required: boo
             return {name: inline(value) for name, value in part.items()}
         return [inline(one) for one in part] if isinstance(part, list) else part
 
-    schema = inline(schema)
-    if is_list:
-        schema = {"type": "array", "items": schema}
-    description = "JSON, whatever its Content-Type says; what is not known is passed over."
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"description": description, "required": is_required, "content": content}}
+    content = {"schema": inline(schema), **({} if example is None else {"example": example})}
+    return {
+        "requestBody": {
+            "description": "JSON, whatever its Content-Type says. A field that is not known is no error.",
+            "required": is_required,
+            "content": {"application/json": content},
+        }
+    }
 
 
 async def _read(request: Request) -> bytes:

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from gateway.http.notificationapi.services import Services
 
 _ITEMS = "/{client_id}/users/{user_id:path}/notifications/INAPP_WEB"
+_MARKS = {
+    "trackingIds": ["0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"],
+    "opened": "2026-01-02T12:00:00.678Z",
+    "archived": None,
+}
 _UNREAD = "/{client_id}/users/{user_id:path}/unread/INAPP_WEB"
 # All that is there when the services look; what comes later is not touched.
 _ALWAYS = datetime(9999, 12, 31, tzinfo=UTC)
@@ -169,7 +174,9 @@ def create_router(services: Services) -> APIRouter:
             }
         )
 
-    @router.patch(_ITEMS, responses=responses(body=True, answer=Success), openapi_extra=json_body(MarksBody))
+    @router.patch(
+        _ITEMS, responses=responses(body=True, answer=Success), openapi_extra=json_body(MarksBody, example=_MARKS)
+    )
     async def mark_items(caller: UserCallerOf, request: Request) -> JSONResponse:
         """Marks items, or takes marks back."""
         body = checked(MarksBody, await read_json(request))
@@ -190,7 +197,9 @@ def create_router(services: Services) -> APIRouter:
         """Counts the unread items."""
         return JSONResponse({"count": await _count_unread(services, caller)})
 
-    @router.patch(_UNREAD, responses=responses(body=True, answer=Success), openapi_extra=json_body(ReadBody))
+    @router.patch(
+        _UNREAD, responses=responses(body=True, answer=Success), openapi_extra=json_body(ReadBody, is_required=False)
+    )
     async def mark_read(caller: UserCallerOf, request: Request) -> JSONResponse:
         """Marks one item as read, or all."""
         body = checked(ReadBody, await read_json(request) or {})

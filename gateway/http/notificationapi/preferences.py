@@ -33,6 +33,7 @@ MAX_NOTIFICATIONS = 1000
 _PAGE_SIZE = 200
 
 _PREFERENCES = "/{client_id}/users/{user_id:path}/preferences"
+CHOICES = [{"notificationId": "order_tracking", "channel": "EMAIL", "delivery": "off"}]
 _OFF = channel_pb2.DELIVERY_OPTION_OFF
 
 
@@ -114,7 +115,11 @@ def create_router(services: Services) -> APIRouter:
         """Gives what holds for the user, notification by notification."""
         return JSONResponse(preferences_to_json(await read_preferences(services, caller)))
 
-    @router.post(_PREFERENCES, responses=responses(body=True, answer=Success), openapi_extra=json_body(EitherForm))
+    @router.post(
+        _PREFERENCES,
+        responses=responses(body=True, answer=Success),
+        openapi_extra=json_body(EitherForm, example=CHOICES),
+    )
     async def patch_preferences(caller: UserCallerOf, request: Request) -> JSONResponse:
         """Writes choices of the user, and leaves the others."""
         choices = read_choices(await read_json(request))
@@ -126,7 +131,7 @@ def create_router(services: Services) -> APIRouter:
     @router.delete(
         _PREFERENCES,
         responses=responses(body=True, answer=Success),
-        openapi_extra=json_body(ForgetBody, is_required=False),
+        openapi_extra=json_body(ForgetBody, example={"notificationId": "order_tracking"}, is_required=False),
     )
     async def delete_preferences(
         caller: UserCallerOf, request: Request, notificationId: NotificationId = "", subNotificationId: SubId = ""

@@ -25,6 +25,7 @@ from services.kernel.errors import FieldViolation, InvalidArgument
 if TYPE_CHECKING:
     from gateway.http.notificationapi.services import Services
 
+_EXAMPLE = {"email": "spongebob@squarepants.com", "number": "+15005550006", "timezone": "America/New_York"}
 _USER = "/{client_id}/users/{user_id:path}"
 
 HashedUserId = Annotated[
@@ -90,7 +91,9 @@ def create_router(services: Services) -> APIRouter:
         return JSONResponse(SUCCESS)
 
     @router.post(
-        _USER, responses=responses(body=True, answer=UserAnswer), openapi_extra=json_body(UserBody, is_required=False)
+        _USER,
+        responses=responses(body=True, answer=UserAnswer),
+        openapi_extra=json_body(UserBody, example=_EXAMPLE, is_required=False),
     )
     async def identify(caller: UserCallerOf, request: Request, hashedUserId: HashedUserId = "") -> JSONResponse:
         """Writes what is given of the user, and creates one who is not there; tokens are merged, never replaced."""

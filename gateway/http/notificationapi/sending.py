@@ -40,6 +40,14 @@ _CHANGES = {
 }
 
 
+_SEND = {
+    "type": "order_tracking",
+    "to": {"id": "userId_123abc", "email": "spongebob@squarepants.com"},
+    "parameters": {"item": "Krabby Patty Burger", "address": "124 Conch Street", "orderId": "1234567890"},
+}
+_RETRACTION = {"notificationId": "order_tracking", "userId": "userId_123abc"}
+
+
 class RetractBody(Lenient):
     """Whose items of which notification to take back."""
 
@@ -69,7 +77,7 @@ def create_router(services: Services) -> APIRouter:
     @router.post(
         "/{client_id}/sender",
         responses=responses(404, body=True, answer=SendAnswer) | {202: {"model": SendAnswer, "description": _LESS}},
-        openapi_extra=json_body(SendBody),
+        openapi_extra=json_body(SendBody, example=_SEND),
     )
     async def send(caller: CallerOf, request: Request, idempotency_key: Annotated[str, Header()] = "") -> Response:
         """Sends one notification to one user; 202 where less is delivered than asked for, and messages say why."""
@@ -83,7 +91,7 @@ def create_router(services: Services) -> APIRouter:
     @router.post(
         "/{client_id}/sender/retract",
         responses=responses(body=True, answer=RetractAnswer),
-        openapi_extra=json_body(RetractBody),
+        openapi_extra=json_body(RetractBody, example=_RETRACTION),
     )
     async def retract(caller: CallerOf, request: Request) -> dict[str, Any]:
         """Takes items of one user back, live."""

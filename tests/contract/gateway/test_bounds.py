@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
@@ -87,6 +88,15 @@ async def test_a_page_of_an_allowed_origin_is_let_in(start: Start) -> None:
                 pass
     async with start() as world, world.tab("anna", origin="https://evil.com"):
         pass
+
+
+async def test_the_same_pages_may_call_over_http(start: Start) -> None:
+    """The list of origins is one: who may connect may call NotificationAPI's paths, and nobody else."""
+    async with start(allowed_origins="https://app.example.com") as world, httpx.AsyncClient(trust_env=False) as http:
+        url = f"http://127.0.0.1:{world.gateway.http_port}/dev/users/anna"
+        for origin, expected in (("https://app.example.com", "https://app.example.com"), ("https://evil.com", None)):
+            answer = await http.options(url, headers={"Origin": origin, "Access-Control-Request-Method": "GET"})
+            assert answer.headers.get("access-control-allow-origin") == expected
 
 
 async def test_who_answers_no_ping_is_closed(start: Start, lines: list[Any]) -> None:
