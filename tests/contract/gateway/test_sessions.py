@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ import pytest
 from websockets.asyncio.client import connect
 
 from gateway.closes import CloseCode
+from gateway.notificationapi.protocol import NotificationApiProtocol
 from gateway.protocol import InboxProtocol, Welcome
 from gateway.server import SUBPROTOCOL, serve_websockets
 from gateway.session import Limits, Session
-from services.live.hub import Hub
+from services.live.hub import Ending, Hub
 from tests.contract.gateway.world import Gate, Tab
 from tests.tokens import mint
 
@@ -35,15 +37,22 @@ class Accepting:
     def __init__(self) -> None:
         self.welcoming = Gate()
         self.answering = Gate()
+        self.cancelling = Gate()
+        self.welcomes = 0
 
     async def read_welcome(self, hello: Hello, *, min_position: int) -> Welcome:
         """Gives an empty inbox."""
+        self.welcomes += 1
         await self.welcoming.pass_through()
         return Welcome(min_position, 0, [], incarnation=1, cursor_at=str)
 
     async def ask(self, hello: Hello, request: Request) -> Mapping[str, Any]:
-        """Gives an empty result."""
-        await self.answering.pass_through()
+        """Gives an empty result; takes its time to end where it is not wanted any more."""
+        try:
+            await self.answering.pass_through()
+        except asyncio.CancelledError:
+            await self.cancelling.pass_through()
+            raise
         return {}
 
 
@@ -60,7 +69,7 @@ class Sessions:
         """Makes what serves a connection."""
         session = Session(
             socket,
-            InboxProtocol(),
+            NotificationApiProtocol(hello) if hello else InboxProtocol(frames_burst=1_000_000),
             hub=Hub(),
             services=self.services,
             is_feed_live=lambda: True,
@@ -84,7 +93,12 @@ class Sessions:
 async def sessions() -> AsyncIterator[Sessions]:
     """Gives a server of sessions."""
     made = Sessions()
-    serving = serve_websockets(made.make, host="127.0.0.1", port=0, is_healthy=lambda: True, limits=Limits())
+
+    async def admit(hello: Hello) -> None:
+        """Lets everybody in."""
+
+    limits = Limits(frames_burst=1_000_000)
+    serving = serve_websockets(made.make, host="127.0.0.1", port=0, is_healthy=lambda: True, limits=limits, admit=admit)
     async with serving as server:
         made.port = server.port
         yield made
@@ -175,3 +189,21 @@ async def test_a_revocation_during_the_welcome_ends_the_session(sessions: Sessio
         sessions.services.welcoming.open()
 
         assert await tab.closed() == CloseCode.TOKEN_REVOKED.code
+
+
+async def test_who_is_gone_is_not_resumed(sessions: Sessions, lines: list[Any]) -> None:
+    """Events that are lost while a session ends begin nothing new, which nobody would end any more."""
+    sessions.services.answering.shut()
+    sessions.services.cancelling.shut()
+    async with connect(f"ws://127.0.0.1:{sessions.port}/?envId=dev&userId=anna", proxy=None) as socket:
+        await socket.send('{"route":"environment/data"}')
+        await sessions.services.answering.reached.wait()
+    await sessions.services.cancelling.reached.wait()
+    sessions.made[0].end(Ending.EVENTS_MISSED)
+    sessions.services.cancelling.open()
+    async with sessions.hello(token=token()) as other:
+        while not any(line["event"] == "session_closed" for line in lines):
+            await other.send(type="ping")
+            await other.receive()
+
+    assert sessions.services.welcomes == 2

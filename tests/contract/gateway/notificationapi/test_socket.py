@@ -73,6 +73,16 @@ async def test_an_address_that_names_nobody_is_nowhere(live: Live) -> None:
         assert (await refused(live.ws_port, fields)).response.status_code == 404
 
 
+async def test_the_path_of_our_own_protocol_is_ours(live: Live, tenant: Tenant) -> None:
+    """Whatever its query says."""
+    with pytest.raises(InvalidStatus) as caught:
+        async with open_page(live.ws_port, query(tenant), "/v1/inbox"):
+            pass
+
+    assert caught.value.response.status_code == 400
+    assert b"carillon.v1" in caught.value.response.body
+
+
 async def test_a_user_has_so_many_sockets(live: Live, tenant: Tenant) -> None:
     """One more is refused at the handshake; one that is closed makes room."""
     async with (

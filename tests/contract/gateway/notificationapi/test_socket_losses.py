@@ -105,8 +105,12 @@ async def test_a_socket_that_opens_without_events_waits_for_them(own_mongod: Loc
 
 
 async def test_a_stream_that_mongodb_ends_leaves_the_socket_open(start: Start) -> None:
-    """After the database was dropped the feed begins anew, and so does the session."""
-    async with start() as world, open_page(world.gateway.ws_port, FIELDS) as page, world.tab("bert") as ours:
+    """After the database was dropped the feed begins anew, and so does the session: it has its place already."""
+    async with (
+        start(max_sessions_per_user=1) as world,
+        open_page(world.gateway.ws_port, FIELDS) as page,
+        world.tab("bert") as ours,
+    ):
         assert await page.count() == 0
         await world.database.client.drop_database(world.database.name)
         assert await ours.closed() == CloseCode.FEED_LOST.code
@@ -123,10 +127,14 @@ async def test_a_welcome_from_before_a_loss_does_not_count(start: Start) -> None
         world.inbox.after_read.shut()
         async with open_page(world.gateway.ws_port, FIELDS) as page:
             await asyncio.wait_for(world.inbox.after_read.reached.wait(), ANSWER_S)
+            world.inbox.before_read.shut()
             await world.database.client.drop_database(world.database.name)
             assert await ours.closed() == CloseCode.FEED_LOST.code
             (item_id,) = await world.insert("anna", "meanwhile")
+            await asyncio.wait_for(world.inbox.before_read.reached.wait(), ANSWER_S)
             world.inbox.after_read.open()
+            assert await world.healthz() == 200
+            world.inbox.before_read.open()
             assert await page.pushed() == [item_id]
             assert await page.count() == 1
 
