@@ -109,6 +109,12 @@ polyglot: install ## Run the tests that need other languages (Go, Node, Java)
 	  GOBIN=$(GRPCURL_DIR) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
 	PATH="$(GRPCURL_DIR):$$PATH" pytest tests/polyglot
 
+.PHONY: conformance
+conformance: install ## Run NotificationAPI's published SDKs, unchanged, against a stack (Node, Chromium)
+	@.ci/bootstrap tools node npm
+	@.ci/bootstrap packages libcurl4 chromium
+	$(WITH_CHROMIUM) pytest tests/conformance
+
 .PHONY: explain
 explain: install ## Show what every query costs on 200,000 messages
 	@.ci/bootstrap packages libcurl4

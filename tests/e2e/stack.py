@@ -20,6 +20,7 @@ from tests.e2e.processes import Result, call, free_port, is_healthy, start, wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.e2e.processes import Child
 
@@ -71,7 +72,11 @@ class Stack:
 
     async def apply_samples(self) -> Result:
         """Runs `carillon apply` with the sample catalogue."""
-        return await call("apply", str(SAMPLES), **self.client_settings)
+        return await self.apply(SAMPLES)
+
+    async def apply(self, catalogue: Path) -> Result:
+        """Runs `carillon apply` with a catalogue."""
+        return await call("apply", str(catalogue), **self.client_settings)
 
     @property
     def client_settings(self) -> dict[str, str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PROTOCOL = "notificationapi"
 _MAX_USER_AGENT_BYTES = 256
+# Puts most ids into the path as they are: its "+" is never a space.
+_WRITES_NO_SPACES = "notificationapi-node-server-sdk/"
 _NO_HASH = frozenset({"", "undefined", "null"})
 _SCHEME = re.compile(r"basic\s+", re.IGNORECASE)
 # After the client's id come users or user_preferences, and then the user.
@@ -93,7 +95,7 @@ def read_caller(authorization: str, client_id: str, path_user: PathUser | None, 
                 return Caller(client_id, (basic_authorization(client_id, user_id, user_hash), *extra), user_id)
 
     literal, other = (path_user.literal, path_user.spaced) if path_user else ("", "")
-    names_two = literal != other
+    names_two = literal != other and not user_agent.startswith(_WRITES_NO_SPACES)
     if ":" not in rest:
         metadata = (basic_authorization(client_id, rest), *extra)
         return Caller(client_id, metadata, literal, other if names_two else "")
