@@ -162,7 +162,9 @@ class NotificationApiProtocol:
 
         is_first = self._welcome is None
         self.state, self._failed_opens = State.LIVE, 0
-        self._welcome, self._position, self._unread = welcome, welcome.position, welcome.unread_count
+        # Without its items, which may be large, and the socket open for days.
+        self._welcome = replace(welcome, items=[])
+        self._position, self._unread = welcome.position, welcome.unread_count
         if is_first:
             news = self._news.begin(welcome.items, has_more=bool(welcome.next_page_token), since=self._since)
         else:
