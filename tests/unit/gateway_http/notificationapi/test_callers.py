@@ -98,6 +98,13 @@ def test_a_plus_is_a_space_or_a_plus() -> None:
     assert (found.user_id, found.other_user_id) == ("a+b", "a b")
 
 
+def test_the_plus_of_nodes_sdk_is_one() -> None:
+    """It writes no space so, and says who it is."""
+    node = "notificationapi-node-server-sdk/2.8.0"
+    found = read_caller(basic("dev:secret"), "dev", PathUser("a+b", "a b"), user_agent=node)
+    assert (found.user_id, found.other_user_id) == ("a+b", "")
+
+
 def test_another_client_than_the_path_names_is_refused() -> None:
     """Before anything is asked."""
     with pytest.raises(PermissionDenied) as refused:
