@@ -30,6 +30,8 @@ PROTOS_README = ROOT / "protos" / "README.md"
 
 KINDS = ("make run", "quick start", "grpcurl", "python", "python token", "browser", "element", "carillon.js", "doctor")
 POLYGLOT_KINDS = ("grpcurl", "node", "carillon.js in node", "go", "node stubs", "node token", "go stubs")
+CONFORMANCE_KINDS = ("notificationapi node", "notificationapi python")
+ALL_KINDS = KINDS + POLYGLOT_KINDS + CONFORMANCE_KINDS
 
 _COMMAND_S = 300.0
 # The ports that the README shows, by their settings; MongoDB's is any that was free.
@@ -79,7 +81,7 @@ def read_blocks(path: Path) -> list[Block]:
     return blocks
 
 
-def read_examples(path: Path, kinds: tuple[str, ...] = KINDS + POLYGLOT_KINDS) -> list[Example]:
+def read_examples(path: Path, kinds: tuple[str, ...] = ALL_KINDS) -> list[Example]:
     """Reads the examples of a file that are of these kinds, in its order."""
     blocks = [block for block in read_blocks(path) if block.marker]
     examples: list[Example] = []
@@ -97,7 +99,7 @@ def _kind(block: Block) -> str:
     if word == "output":
         return ""
 
-    if word != "test" or kind not in KINDS + POLYGLOT_KINDS:
+    if word != "test" or kind not in ALL_KINDS:
         raise ValueError(f"no such marker: {block.marker}")
     return kind
 

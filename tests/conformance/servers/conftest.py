@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.conformance.servers.sdk import OLDER_NODE_SDKS, install_node_sdks, run_node_sdk, run_python_sdk
+from tests.conformance.servers.sdk import (
+    OLDER_NODE_SDKS,
+    install_node_sdks,
+    install_python_sdk,
+    run_node_sdk,
+    run_python_sdk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,9 +45,15 @@ async def older_node(stack: Stack, node_sdks: Path, request: pytest.FixtureReque
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def python(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sdk]:
+async def python_sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python that has the Python SDK."""
+    return await install_python_sdk(tmp_path_factory.mktemp("python") / "sdk")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def python(stack: Stack, python_sdk: Path) -> AsyncIterator[Sdk]:
     """The Python SDK, initialised."""
-    async with run_python_sdk(stack, tmp_path_factory.mktemp("python") / "sdk") as sdk:
+    async with run_python_sdk(stack, python_sdk) as sdk:
         yield sdk
 
 

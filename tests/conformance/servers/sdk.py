@@ -83,15 +83,20 @@ async def init_node(sdk: Sdk, stack: Stack, *, secret: str = "", slash: str = ""
     assert not (await sdk.call("init", stack.client_id, secret or stack.client_secret, config)).thrown
 
 
-@asynccontextmanager
-async def run_python_sdk(stack: Stack, folder: Path) -> AsyncIterator[Sdk]:
-    """Installs the Python SDK into an environment of its own, and runs it."""
+async def install_python_sdk(folder: Path) -> Path:
+    """Installs the Python SDK into an environment of its own, and gives that one's Python."""
     await run(sys.executable, "-m", "venv", "--without-pip", str(folder))
-    python = str(folder / "bin" / "python")
+    python = folder / "bin" / "python"
     requirements = str(HERE / "python" / "requirements.txt")
     quiet = ("--quiet", "--disable-pip-version-check")
-    await run(sys.executable, "-m", "pip", "--python", python, "install", *quiet, "--no-deps", "-r", requirements)
-    async with _run(python, "-I", str(HERE / "python" / "calls.py"), cwd=folder) as sdk:
+    await run(sys.executable, "-m", "pip", "--python", str(python), "install", *quiet, "--no-deps", "-r", requirements)
+    return python
+
+
+@asynccontextmanager
+async def run_python_sdk(stack: Stack, python: Path) -> AsyncIterator[Sdk]:
+    """Runs the Python SDK that is installed for a Python."""
+    async with _run(str(python), "-I", str(HERE / "python" / "calls.py"), cwd=python.parent) as sdk:
         await init_python(sdk, stack)
         yield sdk
 
