@@ -89,6 +89,12 @@ async def test_every_route_of_theirs_says_what_it_refuses(document: dict[str, An
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
+async def test_what_is_open_says_so(document: dict[str, Any]) -> None:
+    """Where no client is named, no credentials are asked for."""
+    for name, operation in operations(document).items():
+        assert ("security" in operation) == ("{client_id}" in name), name
+
+
 async def test_a_body_is_described(document: dict[str, Any]) -> None:
     """Who reads a body says which, and that it may be too large; preferences have both of their forms."""
     for name, operation in operations(document).items():
