@@ -296,6 +296,22 @@ def test_events_before_the_welcome_follow_it_unless_it_holds_them() -> None:
     assert protocol.push(_created(7, "late", 2)) == []
 
 
+def test_all_that_came_before_the_welcome_is_two_frames() -> None:
+    """A frame for each would be more than an outbox takes at once, and a client that is closed as slow stays away."""
+    protocol = _opening()
+    protocol.receive(PREFERENCES)
+    for position in range(MAX_BUFFERED_EVENTS):
+        assert protocol.push(_created(8 + position, f"n{position}", position)) == []
+
+    *told, ask = protocol.welcome(_welcome(8))
+
+    assert isinstance(ask, Ask)
+    (route, payload), badge = _bodies(told)
+    newest_first = [f"n{position}" for position in range(MAX_BUFFERED_EVENTS - 1, 0, -1)]
+    assert (route, [item["id"] for item in payload["notifications"]]) == ("inapp_web/new_notifications", newest_first)
+    assert badge == ("inapp_web/unread_count", {"count": MAX_BUFFERED_EVENTS - 1})
+
+
 def test_an_item_is_news_once() -> None:
     """Core hands every item that is pushed to its page, which would show a second one: what was there is not told."""
     protocol = _live(_item("b", 5), _item("a", 4), more=True)
@@ -376,7 +392,7 @@ def test_after_a_loss_what_is_new_is_told() -> None:
     bodies = _bodies(protocol.welcome(_welcome(20, *items, unread=4, resume="full")))
 
     told = [([item["id"] for item in body["notifications"]] if "notifications" in body else body) for _, body in bodies]
-    assert told == [["f", "c"], {"count": 4}, ["late"], {"count": 5}, {"count": 5}]
+    assert told == [["late", "f", "c"], {"count": 5}, {"count": 5}]
 
 
 def test_after_a_loss_what_is_archived_is_not_told() -> None:
