@@ -120,8 +120,9 @@ class NotificationApiProtocol:
                 actions = [Send(frames.environment(result))]
             case GetPreferences():
                 actions = [Send(frames.preferences(result))]
-            case MarkItems() if not result["changed_count"]:
-                # Their client counts down by itself, also what was read already.
+            case MarkItems() if not result["changed_count"] or result["unread_count"] == self._unread:
+                # Their client counts down by itself, also what was read already. Where the numbers differ an event is
+                # to come, with the badge behind it.
                 actions = [self._count()]
             case _:
                 actions = []

@@ -132,7 +132,7 @@ def test_to_clear_marks_what_was_shown_by_then() -> None:
     all_of = Until(NOW + timedelta(seconds=2), "INBOX", Filter(unread=True))
 
     assert protocol.receive(CLEAR) == [Ask(HELLO, MarkItems("", until=all_of, sets=("OPENED",)))]
-    protocol.answer("", {"changed_count": 2})
+    protocol.answer("", {"changed_count": 2, "unread_count": 0})
     one = _frame("inapp_web/unread_clear", {"notificationId": "a"})
     assert protocol.receive(one) == [Ask(HELLO, MarkItems("", ids=("a",), sets=("OPENED",)))]
     assert _bodies(_live().receive(CLEAR)) == [("inapp_web/unread_count", {"count": 0})]
@@ -155,9 +155,21 @@ def test_a_clear_that_changes_nothing_is_answered_with_the_badge() -> None:
     """Their client has counted down by itself; where something changes, the event has the badge."""
     protocol = _live(_item("a"), unread=1)
     protocol.receive(CLEAR)
-    assert protocol.answer("", {"changed_count": 1}) == []
+    assert protocol.answer("", {"changed_count": 1, "unread_count": 0}) == []
     protocol.receive(CLEAR)
-    assert _bodies(protocol.answer("", {"changed_count": 0})) == [("inapp_web/unread_count", {"count": 1})]
+    badge = [("inapp_web/unread_count", {"count": 1})]
+    assert _bodies(protocol.answer("", {"changed_count": 0, "unread_count": 1})) == badge
+
+
+def test_a_clear_that_changes_no_badge_is_answered_with_it() -> None:
+    """What was seen elsewhere is only opened by it: no event has the badge, which their client has counted down."""
+    protocol = _live(_item("a"), _item("b", 1), unread=2)
+    protocol.receive(COUNT)
+    protocol.push(_read(8, "a"))
+    protocol.receive(_frame("inapp_web/unread_clear", {"notificationId": "a"}))
+
+    badge = [("inapp_web/unread_count", {"count": 1})]
+    assert _bodies(protocol.answer("", {"changed_count": 1, "unread_count": 1})) == badge
 
 
 def test_frames_are_carried_out_in_their_order() -> None:
