@@ -286,7 +286,7 @@ class News:
 
     def of(self, items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Gives what is news of all that changed meanwhile, newest first."""
-        there = [one for one in items if "retract_time" not in one and "archive_time" not in one]
+        there = [one for one in items if "retract_time" not in one]
         there.sort(key=lambda item: (item["date"], item["id"]), reverse=True)
         return [item for item in there if self.takes(item)]
 
@@ -297,6 +297,9 @@ class News:
 
     def takes(self, item: Mapping[str, Any]) -> bool:
         """Tells whether an item is to be told, and takes it as told."""
+        if "archive_time" in item:
+            # Their js-client, which has no archive, would show it.
+            return False
         if item["unread"]:
             is_news = item["id"] not in self._known and item["date"] > self._floor
         else:

@@ -208,6 +208,22 @@ async def test_what_others_do_corrects_the_badge(live: Live, tenant: Tenant) -> 
         await page.counted(0)
 
 
+async def test_what_is_archived_is_not_pushed(live: Live, tenant: Tenant) -> None:
+    """However it changes there: a second reply makes sessions of ours take the whole item anew."""
+    (sent,) = await tenant.send(send_request())
+    async with open_page(live.ws_port, query(tenant)) as page, live.browser(tenant) as ours:
+        await ours.send("mark", ids=[sent.tracking_id], set=["ARCHIVED"])
+        while "archive_time" not in ours.items[sent.tracking_id]:
+            await ours.take()
+        assert await page.items(count=50) == []
+        for text in ("yes", "no"):
+            await ours.send("mark", ids=[sent.tracking_id], reply=text)
+        while len(ours.items[sent.tracking_id].get("replies", ())) < 2:
+            await ours.take()
+        (told,) = await tenant.send(send_request())
+        assert await page.pushed() == [told.tracking_id]
+
+
 async def test_what_comes_back_from_the_archive_is_pushed(live: Live, tenant: Tenant) -> None:
     """To a page that shows its place and so may not hold it; the badge, which it has counted up, stays right."""
     sent = [one.tracking_id for one in await tenant.send(*[send_request() for _ in range(2)])]

@@ -360,6 +360,16 @@ def test_an_item_that_comes_back_is_told_to_who_shows_its_place() -> None:
     assert len(protocol.push(_created(10, "y", 0, unread=False))) == 2
 
 
+def test_what_changes_in_the_archive_is_not_told() -> None:
+    """Some changes have sessions of ours take an item anew, wherever it is; their js-client has no archive."""
+    protocol = _live(_item("a", 9))
+    protocol.receive(LIST)
+    protocol.answer("", {"items": [], "has_more": False})
+
+    assert protocol.push(_created(8, "x", 6, unread=False, archive_time=NOW)) == []
+    assert len(protocol.push(_created(9, "x", 6, unread=False))) == 2
+
+
 @pytest.mark.parametrize("code", [CloseCode.FEED_LOST, CloseCode.UNAVAILABLE])
 def test_what_has_a_client_of_ours_come_back_has_the_session_open_anew(code: CloseCode) -> None:
     """By the cursor of the last event, as their client would stay away for ever; each try is counted."""
@@ -612,8 +622,8 @@ def _their_item(item_id: str, second: int = 0) -> dict[str, Any]:
     return {"id": item_id, "notificationId": "n", "seen": False, "title": "T", "date": _date(second)}
 
 
-def _created(position: int, item_id: str, second: int, *, unread: bool = True) -> Event:
-    inapp = {"notification_id": "n", "title": "T", "date": NOW + timedelta(seconds=second), "unread": unread}
+def _created(position: int, item_id: str, second: int, *, unread: bool = True, **marks: datetime) -> Event:
+    inapp = {"notification_id": "n", "title": "T", "date": NOW + timedelta(seconds=second), "unread": unread, **marks}
     document = {"_id": {"e": "dev", "u": "u1", "m": item_id}, "changed": Timestamp(0, position), "inapp": inapp}
     return Event(position, Created(document), int(unread))
 
