@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from gateway.closes import CloseCode
 from gateway.frames import MAX_FRAME_BYTES
-from gateway.notificationapi.handshake import HandshakeRefusedError, read_hello
+from gateway.notificationapi.handshake import HandshakeRefusedError, read_hello, unavailable
 from gateway.origins import is_allowed
 from services.kernel.rate import TokenBucket
 from services.kernel.server import PortTakenError
@@ -173,7 +173,7 @@ class WebsocketServer:
             return response
         if self._admit and hello and isinstance(socket, _Connection):
             try:
-                await self._admit(hello)
+                await socket.while_connected(self._admit(hello))
             except HandshakeRefusedError as refusal:
                 return _refuse(socket, refusal)
             socket.hello = hello
@@ -206,6 +206,7 @@ class _Connection(ServerConnection):
 
         self._connections = connections
         self._max_connections = max_connections
+        self._patience: asyncio.Timeout | None = None
         self._rate = TokenBucket(per_s=_CUT_AT * limits.frames_per_s, burst=_CUT_AT * limits.frames_burst)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -216,7 +217,19 @@ class _Connection(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        if self._patience:
+            self._patience.reschedule(self.loop.time())
         super().connection_lost(exc)
+
+    async def while_connected(self, work: Awaitable[None]) -> None:
+        """Does what a handshake waits for; raises HandshakeRefusedError where the client is gone before it is done."""
+        try:
+            async with asyncio.timeout(None if self.state is State.CONNECTING else 0) as self._patience:
+                await work
+        except TimeoutError:
+            raise unavailable("the client is gone") from None
+        finally:
+            self._patience = None
 
     def process_event(self, event: Event) -> None:
         if isinstance(event, Frame) and not self._rate.take(self.loop.time()):

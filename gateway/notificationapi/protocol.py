@@ -120,8 +120,9 @@ class NotificationApiProtocol:
                 actions = [Send(frames.environment(result))]
             case GetPreferences():
                 actions = [Send(frames.preferences(result))]
-            case MarkItems() if not result["changed_count"]:
-                # Their client counts down by itself, also what was read already.
+            case MarkItems() if not result["changed_count"] or result["unread_count"] == self._unread:
+                # Their client counts down by itself, also what was read already. Where the numbers differ an event is
+                # to come, with the badge behind it.
                 actions = [self._count()]
             case _:
                 actions = []
@@ -169,12 +170,14 @@ class NotificationApiProtocol:
             news = self._news.begin(welcome.items, has_more=bool(welcome.next_page_token), since=self._since)
         else:
             news = self._news.of(welcome.items)
-        actions: list[Action] = [Send(frames.notifications(news, new=True))] if news else []
-        if self._has_asked and (news or not is_first):
-            actions.append(self._count())
         buffered, self._buffer = self._buffer, []
-        for event in buffered:
-            actions += self.push(event)
+        events = [one for event in buffered for one in event.after(welcome.position)]
+        later = [item for one in events if (item := self._take(one))]
+        # In one frame, as an outbox takes fewer at once than there may be events: closed as slow, a client stays away.
+        news = [*reversed(later), *news]
+        actions: list[Action] = [Send(frames.notifications(news, new=True))] if news else []
+        if self._has_asked and (news or not is_first or any(one.unread_change for one in events)):
+            actions.append(self._count())
         return actions + self._next()
 
     def push(self, event: Event) -> list[Action]:
@@ -231,16 +234,21 @@ class NotificationApiProtocol:
                 actions.append(Ask(self._hello, request))
         return actions
 
-    def _tell(self, event: Event) -> list[Action]:
+    def _take(self, event: Event) -> Mapping[str, Any] | None:
+        """Counts what an event changes, and gives the item that is news by it."""
         self._unread += event.unread_change
         self._position = event.position
+        if not isinstance(event.what, Created):
+            return None
+        document = event.what.document
+        item = event.in_form(("notificationapi", "item"), lambda: item_from_document(document))
+        return item if self._news.takes(item) else None
+
+    def _tell(self, event: Event) -> list[Action]:
         actions: list[Action] = []
-        if isinstance(event.what, Created):
-            document = event.what.document
-            item = event.in_form(("notificationapi", "item"), lambda: item_from_document(document))
-            if self._news.takes(item):
-                frame = event.in_form(("notificationapi", "frame"), lambda: frames.notifications([item], new=True))
-                actions.append(Send(frame))
+        if item := self._take(event):
+            frame = event.in_form(("notificationapi", "frame"), lambda: frames.notifications([item], new=True))
+            actions.append(Send(frame))
         if self._has_asked and (actions or event.unread_change):
             # Their client has added every item that is new to it, one that is read too.
             actions.append(self._count())
@@ -280,7 +288,7 @@ class News:
 
     def of(self, items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Gives what is news of all that changed meanwhile, newest first."""
-        there = [one for one in items if "retract_time" not in one and "archive_time" not in one]
+        there = [one for one in items if "retract_time" not in one]
         there.sort(key=lambda item: (item["date"], item["id"]), reverse=True)
         return [item for item in there if self.takes(item)]
 
@@ -291,6 +299,9 @@ class News:
 
     def takes(self, item: Mapping[str, Any]) -> bool:
         """Tells whether an item is to be told, and takes it as told."""
+        if "archive_time" in item:
+            # Their js-client, which has no archive, would show it.
+            return False
         if item["unread"]:
             is_news = item["id"] not in self._known and item["date"] > self._floor
         else:

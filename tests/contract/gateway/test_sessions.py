@@ -16,7 +16,7 @@ from gateway.protocol import InboxProtocol, Welcome
 from gateway.server import SUBPROTOCOL, serve_websockets
 from gateway.session import Limits, Session
 from services.live.hub import Ending, Hub
-from tests.contract.gateway.world import Gate, Tab
+from tests.contract.gateway.world import HANDSHAKE, Gate, Tab
 from tests.tokens import mint
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+LESS_THAN_A_HANDSHAKE_S = 8
 
 
 class Accepting:
@@ -61,6 +62,8 @@ class Sessions:
 
     def __init__(self) -> None:
         self.services = Accepting()
+        self.admitting = Gate()
+        self.is_given_up = asyncio.Event()
         self.made: list[Session] = []
         self.now = NOW
         self.port = 0
@@ -95,7 +98,12 @@ async def sessions() -> AsyncIterator[Sessions]:
     made = Sessions()
 
     async def admit(hello: Hello) -> None:
-        """Lets everybody in."""
+        """Lets everybody in, once the test lets it."""
+        try:
+            await made.admitting.pass_through()
+        except asyncio.CancelledError:
+            made.is_given_up.set()
+            raise
 
     limits = Limits(frames_burst=1_000_000)
     serving = serve_websockets(made.make, host="127.0.0.1", port=0, is_healthy=lambda: True, limits=limits, admit=admit)
@@ -207,3 +215,16 @@ async def test_who_is_gone_is_not_resumed(sessions: Sessions, lines: list[Any]) 
             await other.receive()
 
     assert sessions.services.welcomes == 2
+
+
+async def test_who_leaves_during_the_check_is_not_checked_on(sessions: Sessions) -> None:
+    """No limit counts who is gone, and a stop, which cuts whom it finds there, would wait for the answer."""
+    sessions.admitting.shut()
+    _, writer = await asyncio.open_connection("127.0.0.1", sessions.port)
+    writer.write(HANDSHAKE.replace("/v1/inbox", "/?envId=dev&userId=anna").encode())
+    await sessions.admitting.reached.wait()
+    writer.close()
+
+    async with asyncio.timeout(LESS_THAN_A_HANDSHAKE_S):
+        await sessions.is_given_up.wait()
+    assert sessions.made == []

@@ -179,6 +179,17 @@ async def test_a_mark_that_changes_nothing_is_answered_with_the_badge(live: Live
             assert await page.take() == ("inapp_web/unread_count", {"count": int(item_id == "nothing")})
 
 
+async def test_a_mark_that_changes_no_badge_is_answered_with_it(live: Live, tenant: Tenant) -> None:
+    """Js-client shows an item as unread that was seen elsewhere meanwhile, and counts down for it once more."""
+    sent = [one.tracking_id for one in await tenant.send(*[send_request() for _ in range(2)])]
+    async with open_page(live.ws_port, query(tenant)) as page, live.browser(tenant) as ours:
+        assert await page.count() == 2
+        await ours.send("mark", ids=sent[:1], set=["SEEN"])
+        await page.counted(1)
+        await page.send("inapp_web/unread_clear", {"notificationId": sent[0]})
+        assert await page.take() == ("inapp_web/unread_count", {"count": 1})
+
+
 async def test_what_others_do_corrects_the_badge(live: Live, tenant: Tenant) -> None:
     """Marks, a retraction, the archive: all that their protocol can say of it is the count."""
     sent = [one.tracking_id for one in await tenant.send(*[send_request() for _ in range(4)])]
@@ -195,6 +206,22 @@ async def test_what_others_do_corrects_the_badge(live: Live, tenant: Tenant) -> 
             sender_pb2.RetractRequest(user_id=USER_ID, notification_id="order_tracking")
         )
         await page.counted(0)
+
+
+async def test_what_is_archived_is_not_pushed(live: Live, tenant: Tenant) -> None:
+    """However it changes there: a second reply makes sessions of ours take the whole item anew."""
+    (sent,) = await tenant.send(send_request())
+    async with open_page(live.ws_port, query(tenant)) as page, live.browser(tenant) as ours:
+        await ours.send("mark", ids=[sent.tracking_id], set=["ARCHIVED"])
+        while "archive_time" not in ours.items[sent.tracking_id]:
+            await ours.take()
+        assert await page.items(count=50) == []
+        for text in ("yes", "no"):
+            await ours.send("mark", ids=[sent.tracking_id], reply=text)
+        while len(ours.items[sent.tracking_id].get("replies", ())) < 2:
+            await ours.take()
+        (told,) = await tenant.send(send_request())
+        assert await page.pushed() == [told.tracking_id]
 
 
 async def test_what_comes_back_from_the_archive_is_pushed(live: Live, tenant: Tenant) -> None:

@@ -13,6 +13,7 @@ import pytest_asyncio
 from websockets.exceptions import ConnectionClosed
 
 from gateway.closes import CloseCode
+from gateway.protocol import MAX_BUFFERED_EVENTS
 from services.kernel.auth import user_hash
 from services.kernel.errors import Unavailable
 from services.kernel.mongod import LocalMongod
@@ -137,6 +138,21 @@ async def test_a_welcome_from_before_a_loss_does_not_count(start: Start) -> None
             world.inbox.before_read.open()
             assert await page.pushed() == [item_id]
             assert await page.count() == 1
+
+
+async def test_all_that_comes_while_a_welcome_is_read_is_told(start: Start) -> None:
+    """However much it is: its reader is not slow, it has only had nothing to read yet."""
+    async with start() as world, open_page(world.gateway.ws_port, FIELDS) as other:
+        assert await other.count() == 0
+        world.inbox.after_read.shut()
+        async with open_page(world.gateway.ws_port, FIELDS) as page:
+            await asyncio.wait_for(world.inbox.after_read.reached.wait(), ANSWER_S)
+            await page.send("environment/data")
+            ids = await world.insert("anna", *"x" * MAX_BUFFERED_EVENTS)
+            await until_pushed(other, ids[-1])
+            world.inbox.after_read.open()
+            assert sorted(await until_pushed(page, ids[-1])) == sorted(ids)
+            await page.counted(len(ids))
 
 
 @pytest.mark.parametrize(

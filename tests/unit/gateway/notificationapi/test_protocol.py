@@ -132,7 +132,7 @@ def test_to_clear_marks_what_was_shown_by_then() -> None:
     all_of = Until(NOW + timedelta(seconds=2), "INBOX", Filter(unread=True))
 
     assert protocol.receive(CLEAR) == [Ask(HELLO, MarkItems("", until=all_of, sets=("OPENED",)))]
-    protocol.answer("", {"changed_count": 2})
+    protocol.answer("", {"changed_count": 2, "unread_count": 0})
     one = _frame("inapp_web/unread_clear", {"notificationId": "a"})
     assert protocol.receive(one) == [Ask(HELLO, MarkItems("", ids=("a",), sets=("OPENED",)))]
     assert _bodies(_live().receive(CLEAR)) == [("inapp_web/unread_count", {"count": 0})]
@@ -155,9 +155,21 @@ def test_a_clear_that_changes_nothing_is_answered_with_the_badge() -> None:
     """Their client has counted down by itself; where something changes, the event has the badge."""
     protocol = _live(_item("a"), unread=1)
     protocol.receive(CLEAR)
-    assert protocol.answer("", {"changed_count": 1}) == []
+    assert protocol.answer("", {"changed_count": 1, "unread_count": 0}) == []
     protocol.receive(CLEAR)
-    assert _bodies(protocol.answer("", {"changed_count": 0})) == [("inapp_web/unread_count", {"count": 1})]
+    badge = [("inapp_web/unread_count", {"count": 1})]
+    assert _bodies(protocol.answer("", {"changed_count": 0, "unread_count": 1})) == badge
+
+
+def test_a_clear_that_changes_no_badge_is_answered_with_it() -> None:
+    """What was seen elsewhere is only opened by it: no event has the badge, which their client has counted down."""
+    protocol = _live(_item("a"), _item("b", 1), unread=2)
+    protocol.receive(COUNT)
+    protocol.push(_read(8, "a"))
+    protocol.receive(_frame("inapp_web/unread_clear", {"notificationId": "a"}))
+
+    badge = [("inapp_web/unread_count", {"count": 1})]
+    assert _bodies(protocol.answer("", {"changed_count": 1, "unread_count": 1})) == badge
 
 
 def test_frames_are_carried_out_in_their_order() -> None:
@@ -296,6 +308,22 @@ def test_events_before_the_welcome_follow_it_unless_it_holds_them() -> None:
     assert protocol.push(_created(7, "late", 2)) == []
 
 
+def test_all_that_came_before_the_welcome_is_two_frames() -> None:
+    """A frame for each would be more than an outbox takes at once, and a client that is closed as slow stays away."""
+    protocol = _opening()
+    protocol.receive(PREFERENCES)
+    for position in range(MAX_BUFFERED_EVENTS):
+        assert protocol.push(_created(8 + position, f"n{position}", position)) == []
+
+    *told, ask = protocol.welcome(_welcome(8))
+
+    assert isinstance(ask, Ask)
+    (route, payload), badge = _bodies(told)
+    newest_first = [f"n{position}" for position in range(MAX_BUFFERED_EVENTS - 1, 0, -1)]
+    assert (route, [item["id"] for item in payload["notifications"]]) == ("inapp_web/new_notifications", newest_first)
+    assert badge == ("inapp_web/unread_count", {"count": MAX_BUFFERED_EVENTS - 1})
+
+
 def test_an_item_is_news_once() -> None:
     """Core hands every item that is pushed to its page, which would show a second one: what was there is not told."""
     protocol = _live(_item("b", 5), _item("a", 4), more=True)
@@ -330,6 +358,16 @@ def test_an_item_that_comes_back_is_told_to_who_shows_its_place() -> None:
     protocol.receive(LIST)
     protocol.answer("", {"items": [_item("z", 1)], "has_more": False})
     assert len(protocol.push(_created(10, "y", 0, unread=False))) == 2
+
+
+def test_what_changes_in_the_archive_is_not_told() -> None:
+    """Some changes have sessions of ours take an item anew, wherever it is; their js-client has no archive."""
+    protocol = _live(_item("a", 9))
+    protocol.receive(LIST)
+    protocol.answer("", {"items": [], "has_more": False})
+
+    assert protocol.push(_created(8, "x", 6, unread=False, archive_time=NOW)) == []
+    assert len(protocol.push(_created(9, "x", 6, unread=False))) == 2
 
 
 @pytest.mark.parametrize("code", [CloseCode.FEED_LOST, CloseCode.UNAVAILABLE])
@@ -376,7 +414,7 @@ def test_after_a_loss_what_is_new_is_told() -> None:
     bodies = _bodies(protocol.welcome(_welcome(20, *items, unread=4, resume="full")))
 
     told = [([item["id"] for item in body["notifications"]] if "notifications" in body else body) for _, body in bodies]
-    assert told == [["f", "c"], {"count": 4}, ["late"], {"count": 5}, {"count": 5}]
+    assert told == [["late", "f", "c"], {"count": 5}, {"count": 5}]
 
 
 def test_after_a_loss_what_is_archived_is_not_told() -> None:
@@ -584,8 +622,8 @@ def _their_item(item_id: str, second: int = 0) -> dict[str, Any]:
     return {"id": item_id, "notificationId": "n", "seen": False, "title": "T", "date": _date(second)}
 
 
-def _created(position: int, item_id: str, second: int, *, unread: bool = True) -> Event:
-    inapp = {"notification_id": "n", "title": "T", "date": NOW + timedelta(seconds=second), "unread": unread}
+def _created(position: int, item_id: str, second: int, *, unread: bool = True, **marks: datetime) -> Event:
+    inapp = {"notification_id": "n", "title": "T", "date": NOW + timedelta(seconds=second), "unread": unread, **marks}
     document = {"_id": {"e": "dev", "u": "u1", "m": item_id}, "changed": Timestamp(0, position), "inapp": inapp}
     return Event(position, Created(document), int(unread))
 
