@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from services.messages.model import RetractionFilter, SendWarning, WarningCode, 
 from services.messages.options import NO_OPTIONS
 from services.notifications.convert import CHANNELS, PRIORITIES, contents_from_proto
 from services.sender import civil_time
+from services.sender.aside import aside
 from services.sender.convert_options import options_from_proto, take_contents
 from services.sender.model import Send
 from services.users.convert import sent_user_from_proto, warn_of_keys
@@ -44,8 +45,6 @@ MAX_TRACKING_IDS = 1000
 _YEARS = range(1970, 9999)
 
 _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
-# Dense with tags this takes 15 ms to parse, plain HTML next to nothing.
-_SLOW_CONTENT_BYTES = 4 * 1024
 _UNBUILT = (
     "increment_id",
     "wait",
@@ -55,9 +54,8 @@ _UNBUILT = (
 
 async def read_send(proto: sender_pb2.SendRequest, violations: Violations, *, region: str) -> Send:
     """Reads a send as `send_from_proto` does, in a thread where its content may take long to parse."""
-    if proto.HasField("content") and proto.content.ByteSize() > _SLOW_CONTENT_BYTES:
-        return await asyncio.to_thread(send_from_proto, proto, violations, region=region)
-    return send_from_proto(proto, violations, region=region)
+    read = partial(send_from_proto, proto, violations, region=region)
+    return await aside(read, content_bytes=proto.content.ByteSize() if proto.HasField("content") else 0)
 
 
 def send_from_proto(proto: sender_pb2.SendRequest, violations: Violations, *, region: str) -> Send:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from carillon.v1 import sender_pb2
@@ -15,6 +16,7 @@ from services.kernel.errors import InvalidArgument, Unavailable
 from services.kernel.validation import Violations
 from services.messages.model import Fired, SkipReason, goes_out
 from services.messages.store import encode
+from services.sender.aside import aside
 from services.sender.compose import compose, left_out, with_attempts, without_item
 from services.sender.convert import read_send
 from services.sender.plan import plan
@@ -99,7 +101,8 @@ class Firing:
 
         profile = recipient.profile
         planned = plan(send, notification, profile, recipient.choices, environment)
-        message = compose(
+        rendering = partial(
+            compose,
             replace(send, expire_time=waiting.expire_time),
             planned,
             notification,
@@ -108,6 +111,7 @@ class Firing:
             tracking_id=waiting.tracking_id,
             now=now,
         )
+        message = await aside(rendering, content_bytes=send.content_bytes)
         deliveries, item = message.deliveries, message.item
         try:
             encode(message)

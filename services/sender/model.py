@@ -63,3 +63,8 @@ class Send:
 
     contents: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     """The bytes of attachments, by their place among all."""
+
+    @property
+    def content_bytes(self) -> int:
+        """How much content of its own it brings, or a little more."""
+        return len(self.request) if self.content else 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from carillon.v1 import sender_pb2
 from services.kernel.validation import Violations
 from services.messages.store import check_fits, encode
 from services.notifications.model import notification_not_found
+from services.sender.aside import aside
 from services.sender.changes import changed_request, is_timed_anew
 from services.sender.compose import compose, held_back, with_attempts, without_item
 from services.sender.convert import read_send
@@ -89,7 +91,8 @@ class Scheduling:
                 # What is to be sent now fires at once.
                 schedule_time = schedule_time_of(send, profile, environment, now) or now
             check_times(send, schedule_time, now, prefix="request.")
-            message = compose(
+            rendering = partial(
+                compose,
                 send,
                 plan(send, notification, profile, recipient.choices, environment),
                 notification,
@@ -99,6 +102,7 @@ class Scheduling:
                 now=waiting.create_time,
                 schedule_time=schedule_time,
             )
+            message = await aside(rendering, content_bytes=send.content_bytes)
             check_fits(message)
             message = held_back(message, schedule_time)
             message = replace(message, deliveries=with_attempts(message.deliveries, waiting.deliveries))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,6 +13,7 @@ from services.messages.inserts import Inserted
 from services.messages.model import goes_out, message_deleted
 from services.messages.store import check_fits, encode
 from services.notifications.model import notification_not_found
+from services.sender.aside import aside
 from services.sender.compose import compose, held_back
 from services.sender.plan import plan
 from services.sender.times import check_times, schedule_time_of
@@ -103,7 +105,8 @@ class Sending:
             raise notification_not_found(send.notification_id)
 
         planned = plan(send, notification, profile, recipient.choices, environment)
-        message = compose(
+        rendering = partial(
+            compose,
             send,
             planned,
             notification,
@@ -114,6 +117,7 @@ class Sending:
             schedule_time=schedule_time,
             call=call,
         )
+        message = await aside(rendering, content_bytes=send.content_bytes)
         if schedule_time:
             check_fits(message)
             message = held_back(message, schedule_time)
