@@ -68,6 +68,11 @@ async def test_no_body_is_none(content: bytes) -> None:
     assert await read_json(request(content)) is None
 
 
+async def test_a_byte_order_mark_is_passed_over() -> None:
+    """Some editors and frameworks of Windows begin with one."""
+    assert await read_json(request(b'\xef\xbb\xbf{"a": 1}')) == {"a": 1}
+
+
 async def test_json_in_a_json_text_is_read_once_more() -> None:
     """As the documented C# class writes it; once, not for ever."""
     assert await read_json(request(json.dumps('{"a": "é"}').encode())) == {"a": "é"}
@@ -87,6 +92,11 @@ async def test_json_in_a_json_text_is_read_once_more() -> None:
         b'{"\\uDFFF": 1}',
         b"9" * 5000,
         b'"text"',
+        # Half a character as bytes, and in encodings that JSON may not have.
+        b'{"a": "\xed\xa0\x80"}',
+        '{"a": "\\ud800"}'.encode("utf-16"),
+        '{"a": 1}'.encode("utf-16-le"),
+        '{"a": 1}'.encode("utf-32"),
     ],
 )
 async def test_what_is_no_json_is_refused(content: bytes) -> None:
