@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, RootModel
 
 from carillon.v1 import channel_pb2, preferences_pb2
-from gateway.http.notificationapi.bodies import Lenient, checked, json_body, read_json
+from gateway.http.notificationapi.bodies import FEW, Lenient, checked, json_body, read_json
 from gateway.http.notificationapi.callers import (
     Caller,
     ClientId,
@@ -58,7 +58,7 @@ class ChoiceBody(Lenient):
 class ChoicesBody(Lenient):
     """Choices, as React Native and Flutter wrap them."""
 
-    preferences: list[ChoiceBody]
+    preferences: Annotated[list[ChoiceBody], FEW]
 
 
 class EitherForm(RootModel[list[ChoiceBody] | ChoicesBody]):
