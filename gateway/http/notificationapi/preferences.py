@@ -138,7 +138,11 @@ def create_router(services: Services) -> APIRouter:
     ) -> JSONResponse:
         """Forgets choices of the user, so that the defaults hold; the ids are in the query or in the body."""
         given = {"notificationId": notificationId, "subNotificationId": subNotificationId}
-        body = checked(ForgetBody, given if notificationId else await read_json(request) or {})
+        if not notificationId:
+            # To pass over a part that the query names would forget the choices of all parts.
+            read = await read_json(request) or {}
+            given = read | {name: id_ for name, id_ in given.items() if id_} if isinstance(read, dict) else read
+        body = checked(ForgetBody, given)
         asked = preferences_pb2.DeletePreferencesRequest(
             user_id=await user_id_of(services, caller),
             notification_id=body.notificationId,
