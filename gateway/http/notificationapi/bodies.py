@@ -151,18 +151,17 @@ def _parse(raw: bytes) -> Any:
     try:
         # Not left to json, which takes half a character for one, and UTF-16.
         value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        # JSON can hold half a character ("\ud800"), protobuf cannot.
+        if rb"\ud" in raw.lower():
+            json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         raise HTTPException(400, "the body is not JSON: it must be UTF-8") from None
+    except UnicodeEncodeError:
+        raise HTTPException(400, "the body must be valid Unicode, but has an unpaired surrogate") from None
     except RecursionError:
         raise HTTPException(400, "the body is nested too deep") from None
     except ValueError as error:
         raise HTTPException(400, f"the body is not JSON: {error}") from None
-    # JSON can hold half a character ("\ud800"), protobuf cannot.
-    if rb"\ud" in raw.lower():
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise HTTPException(400, "the body must be valid Unicode, but has an unpaired surrogate") from None
     return value
 
 
