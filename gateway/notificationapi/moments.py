@@ -16,12 +16,18 @@ def read_moment(value: object) -> datetime:
     Raises:
         ValueError: If it is none.
     """
-    text = str(value).strip()
+    text = text_of(value)
     try:
         time = _from_number(text) or _from_text(text)
     except (ValueError, OverflowError):
         raise ValueError("must be an ISO 8601 time, or seconds or milliseconds since 1970") from None
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def text_of(value: object) -> str:
+    """Gives a value of JSON as text; one with parts, which are no moment and no number, as none."""
+    # It may be nested too deep to be written.
+    return "[]" if isinstance(value, list | dict) else str(value).strip()
 
 
 def _from_number(text: str) -> datetime | None:

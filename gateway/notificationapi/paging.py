@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from carillon.v1 import inbox_pb2
 from gateway.items import iso, item_from_proto
-from gateway.notificationapi.moments import read_moment
+from gateway.notificationapi.moments import read_moment, text_of
 from services.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Page:
 def read_count(value: object, *, default: int = DEFAULT_COUNT) -> int:
     """Reads how many items a client wants: too many are as many as there may be, nonsense is as if nothing was said."""
     try:
-        number = float(str(value))
+        number = float(text_of(value))
     except ValueError:
         return default
     return min(int(number), MAX_COUNT) if 1 <= number < math.inf else default
@@ -56,7 +56,7 @@ def read_before(value: object) -> datetime | None:
     Raises:
         ValueError: If it is none of them.
     """
-    return None if str(value).strip().lower() in _NO_BOUND else read_moment(value)
+    return None if text_of(value).lower() in _NO_BOUND else read_moment(value)
 
 
 async def read_page(

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect
 
 if TYPE_CHECKING:
     from fastapi import Request
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
+MAX_TOKENS = 200_000
+"""How many texts, opening brackets and commas a body may have, so that nobody waits for who sends a million of them.
+
+The largest send that the services take has fewer.
+"""
+
+MAX_ELEMENTS = 1000
+"""More of one kind the services do not take."""
+
 _READ_S = 30.0
 _OBJECT = "must be an object"
 # Of a long list every one may be wrong.
 _MAX_PROBLEMS = 100
 
+# A text that does not end ends with the body. Nothing is tried twice.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?|[,\[{]', re.DOTALL)
+
 M = TypeVar("M", bound=BaseModel)
+
+
+def _few(value: Any) -> Any:
+    if isinstance(value, list | dict) and len(value) > MAX_ELEMENTS:
+        problem = {"most": MAX_ELEMENTS, "count": len(value)}
+        raise PydanticCustomError("too_many", "must be at most {most}, but are {count}", problem)
+    return value
+
+
+FEW = BeforeValidator(_few)
+"""Of a list or an object: a longer one than the services take is refused before its elements are looked at."""
 
 
 class Lenient(BaseModel):
@@ -41,7 +67,7 @@ async def read_json(request: Request) -> Any:
     if not raw.strip():
         return None
     value = _parse(raw)
-    return _parse(value.encode("utf-8", "surrogatepass")) if isinstance(value, str) else value
+    return _parse(value.encode()) if isinstance(value, str) else value
 
 
 def checked(model: type[M], value: object) -> M:
@@ -118,19 +144,32 @@ async def _read(request: Request) -> bytes:
 
 
 def _parse(raw: bytes) -> Any:
+    if _has_too_much(raw):
+        raise HTTPException(
+            400, f"the body must be smaller: it has more than {MAX_TOKENS} texts, brackets and commas together"
+        )
     try:
-        value = json.loads(raw, parse_constant=_refuse_constant)
+        # Not left to json, which takes half a character for one, and UTF-16.
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        # JSON can hold half a character ("\ud800"), protobuf cannot.
+        if rb"\ud" in raw.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError:
+        raise HTTPException(400, "the body is not JSON: it must be UTF-8") from None
+    except UnicodeEncodeError:
+        raise HTTPException(400, "the body must be valid Unicode, but has an unpaired surrogate") from None
     except RecursionError:
         raise HTTPException(400, "the body is nested too deep") from None
     except ValueError as error:
         raise HTTPException(400, f"the body is not JSON: {error}") from None
-    # JSON can hold half a character ("\ud800"), protobuf cannot.
-    if rb"\ud" in raw.lower():
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise HTTPException(400, "the body must be valid Unicode, but has an unpaired surrogate") from None
     return value
+
+
+def _has_too_much(raw: bytes) -> bool:
+    # Commas within texts are among these, so this can only be too many.
+    if sum(map(raw.count, (b'"', b",", b"[", b"{"))) <= MAX_TOKENS:
+        return False
+    return next(islice(_TOKEN.finditer(raw), MAX_TOKENS, None), None) is not None
 
 
 def _refuse_constant(name: str) -> Any:

@@ -16,7 +16,7 @@ from fastapi import Depends, Path, Request
 
 from services.kernel.auth import basic_authorization
 from services.kernel.encoding import decode_base64
-from services.kernel.errors import PermissionDenied, Unauthenticated
+from services.kernel.errors import FieldViolation, InvalidArgument, PermissionDenied, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,8 @@ _WRITES_SPACES_AS_PLUS = re.compile(r"(?:Go-http-client/.*)?")
 _NO_HASH = frozenset({"", "undefined", "null"})
 _SCHEME = re.compile(r"basic\s+", re.IGNORECASE)
 # After the client's id come users or user_preferences, and then the user.
-_USER = re.compile(rb"/[^/]*/(?:users|user_preferences)/(.*)", re.DOTALL)
+_USER = re.compile(rb"/[^/]*/(?:users|user_preferences)/(.+)", re.DOTALL)
+_USER_PART = "{user_id:path}"
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -111,36 +112,36 @@ def read_caller(authorization: str, client_id: str, path_user: PathUser | None, 
     return Caller(client_id, (basic_authorization(client_id, user_id, _clean(user_hash)), *extra), literal)
 
 
-def path_user_of(raw_path: bytes) -> PathUser | None:
-    """Reads the user out of a path, as it came over the wire."""
-    match = _USER.match(raw_path.partition(b"?")[0])
-    if match is None:
-        return None
+def path_user_of(raw_path: bytes, resource: str) -> PathUser:
+    """Reads the user out of a path, as it came over the wire.
+
+    Args:
+        raw_path: The path.
+        resource: What its route has behind the user.
+
+    Raises:
+        InvalidArgument: If it names nobody: what the route found there was written otherwise, or is no text.
+    """
+    path, end = raw_path.partition(b"?")[0].removesuffix(b"/"), resource.encode()
+    match = _USER.fullmatch(path.removesuffix(end))
+    if match is None or not path.endswith(end):
+        raise _no_user("must be the only part of the path that is percent-encoded")
     raw = match.group(1)
-    for resource in (b"/preferences", b"/notifications/INAPP_WEB", b"/unread/INAPP_WEB", *_OTHER_RESOURCES):
-        raw = raw.removesuffix(b"/")
-        if raw.endswith(resource):
-            raw = raw[: -len(resource)]
-            break
-    literal, spaced = (unquote_to_bytes(one).decode(errors="replace") for one in (raw, raw.replace(b"+", b" ")))
+    try:
+        literal, spaced = (unquote_to_bytes(one).decode() for one in (raw, raw.replace(b"+", b" ")))
+    except UnicodeDecodeError:
+        raise _no_user("must be UTF-8 that is percent-encoded") from None
     return PathUser(literal, spaced)
 
 
-_OTHER_RESOURCES = (
-    b"/account_metadata",
-    b"/slack/channels",
-    b"/unsubscribe",
-    b"/validateUser",
-    b"/validateUserWithRequest",
-)
-
-
 def caller_of(request: Request, client_id: str) -> Caller:
-    """Gives the caller of a request; raises as ``read_caller`` does."""
+    """Gives the caller of a request; raises as ``read_caller`` and ``path_user_of`` do."""
+    # The route says where the user ends: an id may have slashes.
+    _, names_user, resource = request.scope["route"].path.partition(_USER_PART)
     return read_caller(
         request.headers.get("authorization", ""),
         client_id,
-        path_user_of(request.scope["raw_path"]),
+        path_user_of(request.scope["raw_path"], resource) if names_user else None,
         user_agent=request.headers.get("user-agent", ""),
     )
 
@@ -211,6 +212,10 @@ def _decode(authorization: str) -> str:
 def _printable(user_agent: str) -> str:
     # gRPC's metadata is printable ASCII.
     return "".join(char for char in user_agent if " " <= char <= "~")[:_MAX_USER_AGENT_BYTES]
+
+
+def _no_user(problem: str) -> InvalidArgument:
+    return InvalidArgument([FieldViolation("user_id", problem)])
 
 
 def _malformed(message: str) -> Unauthenticated:

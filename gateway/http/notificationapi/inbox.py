@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from carillon.v1 import inbox_pb2
-from gateway.http.notificationapi.bodies import Lenient, checked, json_body, read_json
+from gateway.http.notificationapi.bodies import FEW, Lenient, checked, json_body, read_json
 from gateway.http.notificationapi.callers import Caller, UserCallerOf  # noqa: TC001 # FastAPI reads it at run time
 from gateway.http.notificationapi.documented import SUCCESS, Success, responses
 from gateway.http.notificationapi.people import user_id_of
@@ -92,7 +92,7 @@ class ReplyBody(Lenient):
 class MarksBody(Lenient):
     """Which items get which marks: a mark is the time when it was set, or null where it is taken back."""
 
-    trackingIds: list[str]
+    trackingIds: Annotated[list[str], FEW]
     opened: Setting = None
     clicked: Setting = None
     archived: Setting = None

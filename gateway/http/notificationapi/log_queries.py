@@ -146,8 +146,11 @@ def read_query_id(query_id: str) -> QueryBody:
         raw = inflater.decompress(decode_base64(query_id), _MAX_QUERY_BYTES)
         if not inflater.eof or inflater.unused_data:
             raise UnreadableQueryError
-        return QueryBody.model_validate(json.loads(raw))
-    # Pydantic's, JSON's and base64's errors are ValueErrors.
+        value = json.loads(raw)
+        # Half a character is a text of JSON, and none of protobuf.
+        json.dumps(value, ensure_ascii=False).encode()
+        return QueryBody.model_validate(value)
+    # Pydantic's, JSON's, base64's and Unicode's errors are ValueErrors.
     except (ValueError, RecursionError, zlib.error):
         raise UnreadableQueryError from None
 

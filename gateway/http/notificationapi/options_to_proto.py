@@ -29,7 +29,6 @@ _ANDROID_PRIORITIES = {
 # Seconds reach it in the year 5138, milliseconds reached it in 1973.
 _FIRST_MILLISECONDS = 1e11
 _DATA_URL = re.compile(r"\s*data:[^,]*;base64,", re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
 
 
 def seconds_of(number: float) -> float:
@@ -114,7 +113,7 @@ def _attachment(body: AttachmentBody, path: str, violations: Violations) -> send
         try:
             # Some encoders break lines, and a browser's FileReader gives a URL.
             prefix = _DATA_URL.match(body.content)
-            attachment.content = decode_base64(_SPACE.sub("", body.content[prefix.end() if prefix else 0 :]))
+            attachment.content = decode_base64("".join(body.content[prefix.end() if prefix else 0 :].split()))
         except ValueError:
             violations.add(f"{path}.content", "must be base64")
     elif body.url:

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, RootModel
 
 from carillon.v1 import channel_pb2, preferences_pb2
-from gateway.http.notificationapi.bodies import Lenient, checked, json_body, read_json
+from gateway.http.notificationapi.bodies import FEW, Lenient, checked, json_body, read_json
 from gateway.http.notificationapi.callers import (
     Caller,
     ClientId,
@@ -58,7 +58,7 @@ class ChoiceBody(Lenient):
 class ChoicesBody(Lenient):
     """Choices, as React Native and Flutter wrap them."""
 
-    preferences: list[ChoiceBody]
+    preferences: Annotated[list[ChoiceBody], FEW]
 
 
 class EitherForm(RootModel[list[ChoiceBody] | ChoicesBody]):
@@ -138,7 +138,11 @@ def create_router(services: Services) -> APIRouter:
     ) -> JSONResponse:
         """Forgets choices of the user, so that the defaults hold; the ids are in the query or in the body."""
         given = {"notificationId": notificationId, "subNotificationId": subNotificationId}
-        body = checked(ForgetBody, given if notificationId else await read_json(request) or {})
+        if not notificationId:
+            # To pass over a part that the query names would forget the choices of all parts.
+            read = await read_json(request) or {}
+            given = read | {name: id_ for name, id_ in given.items() if id_} if isinstance(read, dict) else read
+        body = checked(ForgetBody, given)
         asked = preferences_pb2.DeletePreferencesRequest(
             user_id=await user_id_of(services, caller),
             notification_id=body.notificationId,

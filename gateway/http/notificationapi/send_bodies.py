@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gateway.http.notificationapi.bodies import Lenient
+from gateway.http.notificationapi.bodies import FEW, Lenient
 from gateway.http.notificationapi.users import UserBody
 
 
@@ -31,7 +31,7 @@ def _number(value: Any) -> Any:
 
 
 Recipient = Annotated[UserBody | None, BeforeValidator(_one_recipient)]
-Texts = list[str] | None
+Texts = Annotated[list[str] | None, FEW]
 # Room for every moment in milliseconds, and far from what a double or protobuf cannot hold.
 Number = Annotated[
     Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)] | None,
@@ -59,7 +59,7 @@ class EmailOptionsBody(Lenient):
     bccAddresses: Texts = None
     fromName: str | None = None
     fromAddress: str | None = None
-    attachments: list[AttachmentBody] | None = None
+    attachments: Annotated[list[AttachmentBody] | None, FEW] = None
 
 
 class ApnBody(Lenient):
@@ -146,7 +146,7 @@ class SendBody(Lenient):
     user: Recipient = None
     parameters: Annotated[dict[str, Any] | None, BeforeValidator(_object)] = None
     mergeTags: Annotated[dict[str, Any] | None, BeforeValidator(_object)] = None
-    replace: Annotated[dict[str, str] | None, BeforeValidator(_object)] = None
+    replace: Annotated[dict[str, str] | None, FEW, BeforeValidator(_object)] = None
     forceChannels: Texts = None
     templateId: str | None = None
     subNotificationId: str | None = None

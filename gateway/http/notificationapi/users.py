@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from carillon.v1 import user_pb2
-from gateway.http.notificationapi.bodies import Lenient
+from gateway.http.notificationapi.bodies import FEW, Lenient
 from gateway.items import iso
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class UserBody(Lenient):
     email: str | None = None
     number: str | None = None
     timezone: str | None = None
-    pushTokens: list[PushTokenBody] | None = None
-    webPushTokens: list[WebPushTokenBody] | None = None
+    pushTokens: Annotated[list[PushTokenBody] | None, FEW] = None
+    webPushTokens: Annotated[list[WebPushTokenBody] | None, FEW] = None
 
 
 class UserAnswer(BaseModel):

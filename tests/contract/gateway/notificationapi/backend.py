@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from carillon.v1 import messages_pb2
+from tests.contract.gateway.notificationapi.declared import check_declared
 from tests.contract.gateway.notificationapi.world import basic
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ class Backend:
         self.authorization = basic(tenant.client_id, tenant.secret)
 
     async def call(self, method: str, resource: str, **options: Any) -> httpx.Response:
-        """Calls what is below the client's id, and gives whatever is answered."""
+        """Calls what is below the client's id, and gives whatever is answered with a status that is declared."""
         headers = {"Authorization": self.authorization} | options.pop("headers", {})
-        return await self.http.request(method, f"/{self.tenant.client_id}/{resource}", headers=headers, **options)
+        path = f"/{self.tenant.client_id}/{resource}"
+        response = await self.http.request(method, path, headers=headers, **options)
+        await check_declared(self.http, response)
+        return response
 
     async def done(self, method: str, resource: str, body: Any = None, *, status: int = 200, **options: Any) -> Any:
         """Calls what must succeed, and gives the body of the answer."""

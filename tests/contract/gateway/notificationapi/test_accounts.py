@@ -104,7 +104,15 @@ async def test_a_plus_is_whoever_is_known(backend: Backend) -> None:
 
 @pytest.mark.parametrize(
     ("written", "user_id"),
-    [("a%20b", "a b"), ("a%2Fb", "a/b"), ("a/b", "a/b"), ("%C3%A9", "é"), ("a:b", "a:b"), ("a%25b", "a%b")],
+    [
+        ("a%20b", "a b"),
+        ("a%2Fb", "a/b"),
+        ("a/b", "a/b"),
+        ("a/preferences", "a/preferences"),
+        ("%C3%A9", "é"),
+        ("a:b", "a:b"),
+        ("a%25b", "a%b"),
+    ],
 )
 async def test_choices_are_set_for_any_user(backend: Backend, written: str, user_id: str) -> None:
     """The id is percent-decoded once, and may have slashes as it is."""

@@ -137,6 +137,34 @@ async def test_line_04_a_plus_of_an_account_is_a_space_where_nobody_has_the_plus
         assert (await http.get(url, headers=headers)).json() == {"count": 1}
 
 
+@pytest.mark.parametrize(
+    ("method", "written"),
+    [
+        ("POST", "users/%FF"),
+        ("POST", "users/a%ED%A0%80"),
+        ("GET", f"%75sers/anna/{UNREAD}"),
+        ("GET", "users/anna/%75nread/INAPP_WEB"),
+        ("DELETE", "users/%FF/preferences?notificationId=order_tracking"),
+    ],
+)
+async def test_line_04_what_names_nobody_is_refused(live: Live, tenant: Tenant, method: str, written: str) -> None:
+    """Bytes that are no text, and words of the path that are encoded: 400 for whoever calls, and nobody is stored."""
+    before = await tenant.stored()
+    async with httpx.AsyncClient(base_url=live.url, trust_env=False) as http:
+        for parts in ((tenant.secret,), (USER_ID, user_hash(tenant.secret, USER_ID))):
+            headers = {"Authorization": basic(tenant.client_id, *parts)}
+            response = await http.request(method, f"/{tenant.client_id}/{written}", headers=headers)
+            assert response.status_code == 400, response.text
+    assert await tenant.stored() == before
+
+
+async def test_line_04_what_is_behind_a_user_belongs_to_the_id_where_the_route_has_nothing(api: Api) -> None:
+    """A method that a resource does not know is not one for its user: that is somebody else, whose id has slashes."""
+    for resource in (ITEMS, UNREAD, "account_metadata"):
+        await api.refused(403, "POST", resource, json={"email": "a@example.com"})
+    assert "email" not in await api.get()
+
+
 # Line 10: the items and their pages.
 
 

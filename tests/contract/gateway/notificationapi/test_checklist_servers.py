@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 USER_ID = USER["id"]
+# Protobuf carries whole characters only.
+HALF_CHARACTERS = [
+    b'{"type": "\\ud800"}',
+    b'{"type": "\xed\xa0\x80", "to": {"id": "a"}}',
+    '{"type": "\\ud800", "to": {"id": "a"}}'.encode("utf-16"),
+]
 
 
 async def test_line_01_a_body_is_json_whatever_its_content_type(backend: Backend) -> None:
@@ -57,7 +63,7 @@ async def test_line_01_a_body_of_a_delete_is_no_problem(backend: Backend) -> Non
 async def test_line_01_what_is_no_json_is_refused_and_nothing_is_stored(backend: Backend) -> None:
     """A broken body, none, and one of another kind are 400, in the one shape."""
     before = await backend.tenant.stored()
-    for content in (b"", b"{", b"[]", b'"x"', b"1", b"null", b"\xff\xfe", b"[" * 100_000, b'{"type": "\\ud800"}'):
+    for content in (b"", b"{", b"[]", b'"x"', b"1", b"null", b"\xff\xfe", b"[" * 100_000, *HALF_CHARACTERS):
         await backend.refused(400, "POST", "sender", content=content)
     assert await backend.tenant.stored() == before
 
@@ -191,6 +197,26 @@ async def test_line_06_choices_are_forgotten_by_ids_in_query_or_body(backend: Ba
             assert await choices_of(backend, "anna") == [("new_order", "INAPP_WEB", "OFF", "")]
 
 
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ({"notificationId": "order_tracking", "subNotificationId": "eu"}, None),
+        ({}, {"notificationId": "order_tracking", "subNotificationId": "eu"}),
+        ({"subNotificationId": "eu"}, {"notificationId": "order_tracking"}),
+    ],
+    ids=["query", "body", "both"],
+)
+async def test_line_06_choices_of_one_part_are_forgotten(
+    backend: Backend, query: dict[str, str], body: dict[str, str] | None
+) -> None:
+    """Wherever its id stands, only what was chosen for the part goes."""
+    whole = {"notificationId": "order_tracking", "channel": "EMAIL", "delivery": "off"}
+    await backend.done("POST", "user_preferences/anna", [whole, whole | {"subNotificationId": "eu"}])
+    response = await backend.call("DELETE", "users/anna/preferences", params=query, json=body)
+    assert response.status_code == 200, response.text
+    assert await choices_of(backend, "anna") == [("order_tracking", "EMAIL", "OFF", "")]
+
+
 async def test_line_06_to_forget_choices_names_them(backend: Backend) -> None:
     """Without a notification it is 400, and every choice is still there."""
     await backend.done("POST", "user_preferences/anna", [{"notificationId": "order_tracking", "delivery": "off"}])
@@ -321,6 +347,27 @@ async def test_line_16_unknown_fields_are_kept_for_the_log(backend: Backend) -> 
     assert entry["request"]["campaign"] == {"id": 7, "tags": ["a", None]}
     assert entry["request"]["options"] == {"email": {"openTracking": True}}
     assert entry["request"]["user"] == USER | {"nickname": "Bob"}
+
+
+async def test_line_16_unknown_fields_are_no_error_anywhere(backend: Backend) -> None:
+    """Whatever takes a body does the same with one that has more in it."""
+    more = {"newerThanWeAre": {"a": [1, None]}}
+    tracking_id = (await backend.send(status=202, schedule=later()))["trackingId"]
+    choice = {"notificationId": "order_tracking", "channel": "EMAIL", "delivery": "off"} | more
+    marks = {"trackingIds": [tracking_id], "opened": later(), "reply": {"message": "yes"} | more} | more
+    for method, resource, body in (
+        ("POST", "sender/retract", {"notificationId": "order_tracking", "userId": "anna"} | more),
+        ("PATCH", f"schedule/{tracking_id}", {"schedule": later(2)} | more),
+        ("PUT", "notifications/order_tracking/subNotifications/eu", {"title": "Europe"} | more),
+        ("POST", "user_preferences/anna", [choice]),
+        ("POST", "users/anna/preferences", {"preferences": [choice]} | more),
+        ("DELETE", "users/anna/preferences", {"notificationId": "order_tracking"} | more),
+        ("POST", "users/anna", {"email": "", "number": "+15005550006"} | more),
+        ("PATCH", "users/anna/notifications/INAPP_WEB", marks),
+        ("PATCH", "users/anna/unread/INAPP_WEB", more),
+        ("POST", "logs/query", {"userFilter": ["anna"], "dateRangeFilter": more} | more),
+    ):
+        await backend.done(method, resource, body)
 
 
 async def test_line_16_too_many_unknown_fields_are_told(backend: Backend) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from services.kernel.auth import user_hash
+from tests.contract.gateway.notificationapi.declared import check_declared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,9 +52,11 @@ class Api:
         return f"/{self._tenant.client_id}/users/{quote(self._user_id, safe='')}/{resource}"
 
     async def call(self, method: str, resource: str = "", **options: Any) -> httpx.Response:
-        """Calls, and gives whatever is answered."""
+        """Calls, and gives whatever is answered with a status that is declared."""
         headers = {"Authorization": self._authorization} | options.pop("headers", {})
-        return await self._http.request(method, self.path(resource), headers=headers, **options)
+        response = await self._http.request(method, self.path(resource), headers=headers, **options)
+        await check_declared(self._http, response)
+        return response
 
     async def get(self, resource: str = "", **params: Any) -> Any:
         """Gets what must be there."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from carillon.v1 import inbox_pb2
+from gateway.notificationapi.moments import read_moment
 from gateway.notificationapi.paging import MAX_ALIKE, Page, read_before, read_count, read_page
 from services.kernel.wire import to_timestamp
 
@@ -195,3 +196,15 @@ def test_what_is_no_moment(value: Any) -> None:
     """What cannot be read is refused, whatever it is."""
     with pytest.raises(ValueError, match="must be an ISO 8601 time"):
         read_before(value)
+
+
+def test_what_is_nested_too_deep_to_be_written_is_no_bound_of_ours_either() -> None:
+    """JSON may nest deeper than the rest of Python goes: a value with parts is looked at from outside."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    assert read_count(deep) == 10
+    for read in (read_before, read_moment):
+        with pytest.raises(ValueError, match="ISO 8601"):
+            read(deep)

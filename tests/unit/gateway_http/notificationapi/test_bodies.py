@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from fastapi import HTTPException
@@ -12,7 +12,10 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from gateway.http.notificationapi.bodies import (
+    FEW,
     MAX_BODY_BYTES,
+    MAX_ELEMENTS,
+    MAX_TOKENS,
     Lenient,
     checked,
     json_body,
@@ -68,6 +71,11 @@ async def test_no_body_is_none(content: bytes) -> None:
     assert await read_json(request(content)) is None
 
 
+async def test_a_byte_order_mark_is_passed_over() -> None:
+    """Some editors and frameworks of Windows begin with one."""
+    assert await read_json(request(b'\xef\xbb\xbf{"a": 1}')) == {"a": 1}
+
+
 async def test_json_in_a_json_text_is_read_once_more() -> None:
     """As the documented C# class writes it; once, not for ever."""
     assert await read_json(request(json.dumps('{"a": "é"}').encode())) == {"a": "é"}
@@ -87,6 +95,11 @@ async def test_json_in_a_json_text_is_read_once_more() -> None:
         b'{"\\uDFFF": 1}',
         b"9" * 5000,
         b'"text"',
+        # Half a character as bytes, and in encodings that JSON may not have.
+        b'{"a": "\xed\xa0\x80"}',
+        '{"a": "\\ud800"}'.encode("utf-16"),
+        '{"a": 1}'.encode("utf-16-le"),
+        '{"a": 1}'.encode("utf-32"),
     ],
 )
 async def test_what_is_no_json_is_refused(content: bytes) -> None:
@@ -105,6 +118,55 @@ async def test_a_body_has_a_largest_size() -> None:
     with pytest.raises(HTTPException) as refused:
         await read_json(request(fits))
     assert refused.value.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("unit", "tokens"),
+    [(b"1", 1), (b"[]", 2), (b'""', 2), (b'{"a":""}', 4), (b'"[[[,,{{"', 2), (b'"\\",\\\\"', 2)],
+    ids=["numbers", "lists", "texts", "objects", "marks in texts", "quotes in texts"],
+)
+async def test_a_body_holds_only_so_much(unit: bytes, tokens: int) -> None:
+    """However small the parts are; what is inside of texts does not count."""
+    most = MAX_TOKENS // tokens
+    assert len(await read_json(request(b"[" + b",".join([unit] * (most - 1)) + b"]"))) == most - 1
+    with pytest.raises(HTTPException) as refused:
+        await read_json(request(b"[" + b",".join([unit] * (most + 1)) + b"]"))
+    assert refused.value.status_code == 400
+    assert str(MAX_TOKENS) in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"' * MAX_BODY_BYTES,
+        b'"' + b'\\"' * (MAX_BODY_BYTES // 2 - 1),
+        b'"' + b"\\" * (MAX_BODY_BYTES - 1),
+        b"[1," * 2_000_000,
+    ],
+    ids=["quotes", "escaped quotes", "backslashes", "open lists"],
+)
+async def test_what_only_looks_like_json_is_refused_at_once(body: bytes) -> None:
+    """To look for where a text ends takes one pass, also where it never ends."""
+    with pytest.raises(HTTPException) as refused:
+        await read_json(request(body))
+    assert refused.value.status_code == 400
+
+
+def test_a_long_list_is_not_looked_at() -> None:
+    """All that is said of it is how long it is; to say what is wrong with each would take seconds."""
+
+    class Few(Lenient):
+        many: Annotated[list[Part], FEW] | None = None
+        named: Annotated[dict[str, str] | None, FEW] = None
+
+    assert checked(Few, {"many": [{}] * MAX_ELEMENTS}).many
+    too_many = MAX_ELEMENTS + 1
+    with pytest.raises(RequestValidationError) as refused:
+        checked(Few, {"many": [7] * too_many, "named": {str(i): 7 for i in range(too_many)}})
+    assert [(one["loc"], one["msg"]) for one in refused.value.errors()] == [
+        (("body", "many"), f"must be at most {MAX_ELEMENTS}, but are {too_many}"),
+        (("body", "named"), f"must be at most {MAX_ELEMENTS}, but are {too_many}"),
+    ]
 
 
 async def test_a_body_that_breaks_off_is_refused() -> None:

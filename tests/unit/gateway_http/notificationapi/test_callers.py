@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.http.notificationapi.callers import Caller, PathUser, path_user_of, read_caller
 from services.kernel.auth import basic_authorization
-from services.kernel.errors import DomainError, PermissionDenied, Unauthenticated
+from services.kernel.errors import DomainError, InvalidArgument, PermissionDenied, Unauthenticated
 
 HASH = "ab+/cd=="
 IDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=8)
@@ -144,27 +144,41 @@ def test_the_services_are_told_who_speaks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "literal", "spaced"),
+    ("path", "resource", "literal", "spaced"),
     [
-        (b"/dev/users/anna", "anna", "anna"),
-        (b"/dev/users/anna/", "anna", "anna"),
-        (b"/dev/users/anna/preferences", "anna", "anna"),
-        (b"/dev/users/anna/notifications/INAPP_WEB?count=1", "anna", "anna"),
-        (b"/dev/users/a%2Fb/account_metadata", "a/b", "a/b"),
-        (b"/dev/users/a/b/preferences", "a/b", "a/b"),
-        (b"/dev/users/a%3Ab", "a:b", "a:b"),
-        (b"/dev/users/%C3%A9", "é", "é"),
-        (b"/dev/user_preferences/a+b", "a+b", "a b"),
-        (b"/dev/user_preferences/a%2Bb", "a+b", "a+b"),
-        (b"/dev/user_preferences/a+b%2Bc", "a+b+c", "a b+c"),
+        (b"/dev/users/anna", "", "anna", "anna"),
+        (b"/dev/users/anna/", "", "anna", "anna"),
+        (b"/dev/users/anna/preferences", "/preferences", "anna", "anna"),
+        (b"/dev/users/anna/preferences", "", "anna/preferences", "anna/preferences"),
+        (b"/dev/users/anna/notifications/INAPP_WEB?count=1", "/notifications/INAPP_WEB", "anna", "anna"),
+        (b"/dev/users/a%2Fb/account_metadata/", "/account_metadata", "a/b", "a/b"),
+        (b"/dev/users/a/b/preferences", "/preferences", "a/b", "a/b"),
+        (b"/dev/users/preferences/preferences", "/preferences", "preferences", "preferences"),
+        (b"/dev/users/a%3Ab", "", "a:b", "a:b"),
+        (b"/dev/users/%C3%A9", "", "é", "é"),
+        (b"/dev/user_preferences/a+b", "", "a+b", "a b"),
+        (b"/dev/user_preferences/a%2Bb", "", "a+b", "a+b"),
+        (b"/dev/user_preferences/a+b%2Bc", "", "a+b+c", "a b+c"),
+        (b"/dev/user_preferences/team/preferences", "", "team/preferences", "team/preferences"),
     ],
 )
-def test_a_path_names_a_user(path: bytes, literal: str, spaced: str) -> None:
-    """Decoded once, without what stands behind; a "+" that is written as such may be a space."""
-    assert path_user_of(path) == PathUser(literal, spaced)
+def test_a_path_names_a_user(path: bytes, resource: str, literal: str, spaced: str) -> None:
+    """Decoded once, without what the route has behind; a "+" that is written as such may be a space."""
+    assert path_user_of(path, resource) == PathUser(literal, spaced)
 
 
-@pytest.mark.parametrize("path", [b"/dev/sender", b"/dev/schedule/users", b"/healthz", b"/"])
-def test_other_paths_name_nobody(path: bytes) -> None:
-    """So whoever calls there is an account."""
-    assert path_user_of(path) is None
+@pytest.mark.parametrize(
+    ("path", "resource"),
+    [
+        (b"/dev/sender", ""),
+        (b"/dev/%75sers/anna", ""),
+        (b"/dev/users/anna/%70references", "/preferences"),
+        (b"/dev/users/preferences", "/preferences"),
+        (b"/dev/users/%FF", ""),
+        (b"/dev/users/a%ED%A0%80/preferences", "/preferences"),
+    ],
+)
+def test_a_path_that_names_nobody_is_refused(path: bytes, resource: str) -> None:
+    """Words of the path that are encoded, which the route took for its own all the same, and bytes that are no text."""
+    with pytest.raises(InvalidArgument):
+        path_user_of(path, resource)
