@@ -128,15 +128,20 @@ def _delivery(delivery: delivery_pb2.Delivery, message: messages_pb2.Message) ->
         entry[f"{prefix}_sent_at"] = _time(accepted.start_time if accepted else changed)
     if delivery.state == delivery_pb2.DELIVERY_STATE_DELIVERED:
         entry[f"{prefix}_delivered_at"] = _time(changed)
-    if code := _failed_code(delivery):
+    if code := _failed_code(delivery, has_content=bool(message.request.content.ListFields())):
         entry |= {f"{prefix}_failed_at": _time(changed), f"{prefix}_failed_code": code}
         if delivery.detail:
             entry[f"{prefix}_failed_message"] = delivery.detail
     return entry
 
 
-def _failed_code(delivery: delivery_pb2.Delivery) -> str:
-    """Gives why a delivery failed that was meant to be made; empty where it did not, or was not."""
+def _failed_code(delivery: delivery_pb2.Delivery, *, has_content: bool) -> str:
+    """Gives why a delivery failed that was meant to be made; empty where it did not, or was not.
+
+    Args:
+        delivery: What became of a channel.
+        has_content: Whether the send brought content: then it was not meant for a channel that has none at all.
+    """
     if delivery.state == delivery_pb2.DELIVERY_STATE_FAILED:
         return "PROVIDER_ERROR"
     if delivery.state != delivery_pb2.DELIVERY_STATE_SKIPPED:
@@ -144,6 +149,9 @@ def _failed_code(delivery: delivery_pb2.Delivery) -> str:
     if delivery.reason in _SKIP_ROUTINGS or delivery.reason in _ROUTING_REASONS:
         return ""
     if delivery.reason == delivery_pb2.SKIP_REASON_NOT_FORCED:
+        return ""
+    # What is missing of content that is there stands in the detail.
+    if delivery.reason == delivery_pb2.SKIP_REASON_NO_TEMPLATE and has_content and not delivery.detail:
         return ""
     known = delivery_pb2.SkipReason.values()
     name = delivery_pb2.SkipReason.Name(delivery.reason) if delivery.reason in known else "UNKNOWN"

@@ -75,7 +75,9 @@ NOON = to_timestamp(datetime(2026, 1, 2, 12, tzinfo=UTC))
 LATER = to_timestamp(datetime(2026, 1, 2, 12, 0, 5, tzinfo=UTC))
 
 
-def entry(state: str, reason: str = "UNSPECIFIED", **fields: Any) -> dict[str, Any]:
+def entry(
+    state: str, reason: str = "UNSPECIFIED", request: sender_pb2.SendRequest | None = None, **fields: Any
+) -> dict[str, Any]:
     """Gives what the log tells of one delivery of a mail."""
     delivery = delivery_pb2.Delivery(
         channel=channel_pb2.CHANNEL_EMAIL,
@@ -83,7 +85,7 @@ def entry(state: str, reason: str = "UNSPECIFIED", **fields: Any) -> dict[str, A
         reason=delivery_pb2.SkipReason.Value(f"SKIP_REASON_{reason}"),
         **fields,
     )
-    message = messages_pb2.Message(tracking_id="01a2", create_time=NOON, deliveries=[delivery])
+    message = messages_pb2.Message(tracking_id="01a2", create_time=NOON, deliveries=[delivery], request=request)
     told = message_to_json(message, "dev")
     return {name.removeprefix("email_"): value for name, value in told.items() if name.startswith("email_")}
 
@@ -146,6 +148,15 @@ def test_a_delivery_was_sent_when_the_provider_took_it() -> None:
 def test_a_failure_has_the_providers_words() -> None:
     """Beside a code that is always the same."""
     assert entry("FAILED", detail="550 no such user")["failed_message"] == "550 no such user"
+
+
+def test_a_channel_that_a_send_brings_nothing_for_did_not_fail() -> None:
+    """Its content is for another; what is missing of content that is there is told."""
+    request = sender_pb2.SendRequest()
+    request.content.sms.text = "Hi"
+    assert entry("SKIPPED", "NO_TEMPLATE", request) == {"routing": "IGNORE"}
+    told = entry("SKIPPED", "NO_TEMPLATE", request, detail="the send's content lacks subject")
+    assert (told["failed_code"], told["failed_message"]) == ("NO_DEFAULT_TEMPLATE", "the send's content lacks subject")
 
 
 def test_a_message_without_its_send_has_none() -> None:
