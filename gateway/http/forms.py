@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from fastapi import HTTPException
 from starlette.datastructures import ImmutableMultiDict
-from starlette.requests import ClientDisconnect
+
+from gateway.http.reading import read_body
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -23,15 +22,5 @@ async def read_form(request: Request) -> ImmutableMultiDict[str, str]:
     Raises:
         HTTPException: If it is too large, or does not come.
     """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_READ_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise HTTPException(413, f"the body may have {MAX_BODY_BYTES} bytes")
-    except TimeoutError:
-        raise HTTPException(408, "the body did not come in time") from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the body is not whole") from None
+    body = await read_body(request, max_bytes=MAX_BODY_BYTES, within_s=_READ_S)
     return ImmutableMultiDict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from itertools import islice
@@ -12,7 +11,8 @@ from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
-from starlette.requests import ClientDisconnect
+
+from gateway.http.reading import read_body
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -63,7 +63,7 @@ async def read_json(request: Request) -> Any:
     Raises:
         HTTPException: If it is too large, does not come, or is no JSON.
     """
-    raw = await _read(request)
+    raw = await read_body(request, max_bytes=MAX_BODY_BYTES, within_s=_READ_S)
     if not raw.strip():
         return None
     value = _parse(raw)
@@ -126,21 +126,6 @@ def json_body(model: type[BaseModel], *, example: Any = None, is_required: bool 
             "content": {"application/json": content},
         }
     }
-
-
-async def _read(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_READ_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise HTTPException(413, f"the body may have {MAX_BODY_BYTES} bytes")
-    except TimeoutError:
-        raise HTTPException(408, "the body did not come in time") from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the body is not whole") from None
-    return bytes(body)
 
 
 def _parse(raw: bytes) -> Any:
