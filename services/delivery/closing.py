@@ -10,6 +10,7 @@ from services.delivery.model import shortened, target_key
 from services.delivery.retry import next_attempt
 from services.delivery.rounds import kept
 from services.messages.model import AttemptOutcome, DeliveryState
+from services.users.model import OUR_WORKER, WebPushSubscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,10 +44,15 @@ class Closing:
 
 
 def targets_to_close(closing: Closing, delivery: Delivery, targets: Sequence[Target]) -> tuple[Target, ...]:
-    """Gives those of a user's browsers that may show the message."""
+    """Gives those of a user's browsers that may show the message, and can be told to close it."""
     accepted = {one.key for one in delivery.targets if one.state is DeliveryState.SENT}
     left = accepted if closing.keys is None else accepted & closing.keys
-    return tuple(target for target in targets if target_key(target) in left)
+    return tuple(target for target in targets if target_key(target) in left and _closes(target))
+
+
+def _closes(target: Target) -> bool:
+    # NotificationAPI's would show that as a notification without a text.
+    return isinstance(target, WebPushSubscription) and target.worker == OUR_WORKER
 
 
 def logged(delivery: Delivery, calls: Sequence[Tried]) -> Delivery:

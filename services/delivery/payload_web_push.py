@@ -1,4 +1,4 @@
-"""What a browser is pushed: the JSON that the service worker of the inbox element reads. Pure."""
+"""What a browser is pushed: the JSON that its service worker reads, ours or that of NotificationAPI. Pure."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ def web_push_payload(content: Content, *, tracking_id: str, item_id: str = "", l
     push |= {"item_id": item_id} if item_id else {"tag": tracking_id}
     if logo_url and "icon_url" not in push:
         with_logo = _encode(push | {"icon_url": logo_url})
+        if len(with_logo) <= MAX_PAYLOAD_BYTES:
+            return with_logo
+    return _encode(push)
+
+
+def notificationapi_payload(content: Content, *, tracking_id: str, item_id: str = "", logo_url: str = "") -> bytes:
+    """Gives the same push to NotificationAPI's service worker; never larger than ours. Arguments as above.
+
+    The source of its names is the published worker of their js-client: title, message, icon, tag, url.
+    """
+    names = {"title": "title", "body": "message", "url": "url", "icon_url": "icon"}
+    push = {"message": "", **{names[name]: text for name, text in content.texts.items()}, "tag": item_id or tracking_id}
+    if logo_url and "icon" not in push:
+        with_logo = _encode(push | {"icon": logo_url})
         if len(with_logo) <= MAX_PAYLOAD_BYTES:
             return with_logo
     return _encode(push)

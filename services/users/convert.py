@@ -16,6 +16,8 @@ from services.messages.model import SendWarning, WarningCode
 from services.notifications.convert import LANGUAGE, LANGUAGE_FORM
 from services.users.model import (
     MAX_TOKENS,
+    NOTIFICATIONAPI_WORKER,
+    OUR_WORKER,
     PROFILE_TEXTS,
     PushToken,
     User,
@@ -46,6 +48,11 @@ _KEY_BYTES = 256
 _DEVICE_FIELDS = ("app_id", "ad_id", "device_id", "platform", "manufacturer", "model")
 _PROVIDERS = {user_pb2.PUSH_PROVIDER_APN: "APN", user_pb2.PUSH_PROVIDER_FCM: "FCM"}
 _PROVIDER_NUMBERS = {name: number for number, name in _PROVIDERS.items()}
+_WORKERS = {
+    user_pb2.WEB_PUSH_WORKER_UNSPECIFIED: OUR_WORKER,
+    user_pb2.WEB_PUSH_WORKER_NOTIFICATIONAPI: NOTIFICATIONAPI_WORKER,
+}
+_WORKER_NUMBERS = {name: number for number, name in _WORKERS.items()}
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
@@ -152,6 +159,7 @@ def user_to_proto(user: User) -> user_pb2.User:
                 endpoint=subscription.endpoint,
                 keys=user_pb2.WebPushKeys(p256dh=subscription.p256dh, auth=subscription.auth),
                 register_time=to_timestamp(subscription.register_time),
+                worker=_WORKER_NUMBERS[subscription.worker],
             )
             for subscription in user.web_push_subscriptions
         ],
@@ -246,7 +254,11 @@ def _subscriptions(proto: user_pb2.User, violations: Violations) -> tuple[WebPus
         for name in ("p256dh", "auth"):
             text = getattr(one.keys, name)
             validation.text(text, violations, field=f"{path}.keys.{name}", max_bytes=_KEY_BYTES, required=True)
-        subscriptions[one.endpoint] = WebPushSubscription(one.endpoint, one.keys.p256dh, one.keys.auth)
+        worker = _WORKERS.get(one.worker)
+        if worker is None:
+            violations.add(f"{path}.worker", "must be WEB_PUSH_WORKER_NOTIFICATIONAPI, or left out", "UNKNOWN_VALUE")
+            worker = OUR_WORKER
+        subscriptions[one.endpoint] = WebPushSubscription(one.endpoint, one.keys.p256dh, one.keys.auth, worker=worker)
     return tuple(subscriptions.values())
 
 

@@ -41,6 +41,10 @@ class PushToken:
     register_time: datetime | None = None
 
 
+OUR_WORKER = ""
+NOTIFICATIONAPI_WORKER = "NOTIFICATIONAPI"
+
+
 @dataclass(frozen=True, slots=True)
 class WebPushSubscription:
     """One browser."""
@@ -49,6 +53,8 @@ class WebPushSubscription:
     p256dh: str
     auth: str
     register_time: datetime | None = None
+    worker: str = OUR_WORKER
+    """Which service worker shows what is pushed."""
 
 
 @dataclass(frozen=True, slots=True)

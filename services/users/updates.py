@@ -146,4 +146,5 @@ def _subscription_to_document(subscription: WebPushSubscription, now: datetime) 
         "p256dh": subscription.p256dh,
         "auth": subscription.auth,
         "register_time": now,
+        **({"worker": subscription.worker} if subscription.worker else {}),
     }

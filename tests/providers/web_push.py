@@ -37,6 +37,9 @@ class Browser:
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
+        self.worker = user_pb2.WEB_PUSH_WORKER_UNSPECIFIED
+        """Which service worker shows what is pushed."""
+
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._point = point(self._key.public_key())
         self._auth = os.urandom(16)
@@ -49,7 +52,8 @@ class Browser:
     @property
     def subscription(self) -> user_pb2.WebPushSubscription:
         """The subscription as a backend sends it."""
-        return user_pb2.WebPushSubscription(endpoint=self.endpoint, keys=user_pb2.WebPushKeys(**self.keys))
+        keys = user_pb2.WebPushKeys(**self.keys)
+        return user_pb2.WebPushSubscription(endpoint=self.endpoint, keys=keys, worker=self.worker)
 
     def read(self, body: bytes) -> bytes:
         """Decrypts a push of one record (RFC 8291, section 3.4); raises for any other."""

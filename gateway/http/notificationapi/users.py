@@ -105,6 +105,8 @@ def user_from_body(body: UserBody, user_id: str) -> user_pb2.User:
             user_pb2.WebPushSubscription(
                 endpoint=one.sub.endpoint,
                 keys=user_pb2.WebPushKeys(p256dh=one.sub.keys.p256dh, auth=one.sub.keys.auth),
+                # Their SDKs bring their own, which does not know what ours is pushed.
+                worker=user_pb2.WEB_PUSH_WORKER_NOTIFICATIONAPI,
             )
             for one in body.webPushTokens or ()
         ],

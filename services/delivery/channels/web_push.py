@@ -25,11 +25,11 @@ from py_vapid import Vapid02, VapidException
 from pywebpush import WebPusher
 
 from services.delivery.model import Answer, ProviderCheckError
-from services.delivery.payload_web_push import closing_payload, web_push_payload
+from services.delivery.payload_web_push import closing_payload, notificationapi_payload, web_push_payload
 from services.delivery.retry_after import parse_retry_after
 from services.kernel.public_addresses import PrivateAddressError, is_public, open_connector
 from services.messages.model import AttemptOutcome
-from services.users.model import WebPushSubscription, can_encrypt
+from services.users.model import NOTIFICATIONAPI_WORKER, WebPushSubscription, can_encrypt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,7 @@ class WebPush:
         origin = origin_of(subscription.endpoint)
         if origin is None or not (self._private_networks or _may_be_public(subscription.endpoint)):
             return _NOT_PUBLIC
-        body = _encrypt(subscription, _payload(outgoing))
+        body = _encrypt(subscription, _payload(outgoing, subscription))
         if body is None:
             # A browser that no push can be encrypted for gets none, now or later.
             return Answer(AttemptOutcome.TARGET_GONE, detail="the keys of the subscription cannot encrypt")
@@ -239,10 +239,11 @@ def _ttl_s(outgoing: Outgoing, now: datetime) -> int:
     return max(0, min(math.ceil(ttl.total_seconds()), int(left.total_seconds())))
 
 
-def _payload(outgoing: Outgoing) -> bytes:
+def _payload(outgoing: Outgoing, subscription: WebPushSubscription) -> bytes:
     if outgoing.retracts:
         return closing_payload(outgoing.item_id)
-    return web_push_payload(
+    make = notificationapi_payload if subscription.worker == NOTIFICATIONAPI_WORKER else web_push_payload
+    return make(
         outgoing.content,
         tracking_id=outgoing.tracking_id,
         item_id=outgoing.item_id,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from carillon.v1 import channel_pb2, content_pb2, notifications_pb2, send_options_pb2
+from carillon.v1 import channel_pb2, content_pb2, notifications_pb2, send_options_pb2, user_pb2
 from services.delivery.model import Answer
 from services.messages.model import AttemptOutcome
 from tests.contract.delivery.pushing import WEB_PUSH
@@ -59,6 +59,21 @@ def closings(delivery: delivery_pb2.Delivery) -> list[delivery_pb2.Attempt]:
 def is_closing(push: Push, item_id: str) -> bool:
     """Tells whether a push closes an item, and nothing else."""
     return bool(push.payload == {"retract": True, "tag": item_id})
+
+
+async def test_a_worker_that_cannot_close_is_not_told_to(pushing: Pushing) -> None:
+    """NotificationAPI's would show it as a notification; the other browsers are closed, and nothing is left to do."""
+    theirs, ours = pushing.service.browser(), pushing.other.browser()
+    theirs.worker = user_pb2.WEB_PUSH_WORKER_NOTIFICATIONAPI
+    async with pushing.worker():
+        sent = await pushing.send(theirs, ours)
+        await until_final(pushing.tenant, sent.tracking_id, WEB_PUSH)
+        await pushing.retract()
+        await until_closed(pushing, sent.tracking_id)
+
+    assert len(pushing.service.pushes) == 1
+    [_, closing] = pushing.other.pushes
+    assert is_closing(closing, sent.item_id)
 
 
 async def test_a_retraction_closes_what_is_shown(pushing: Pushing) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carillon.v1 import send_options_pb2, users_pb2
+from carillon.v1 import send_options_pb2, user_pb2, users_pb2
 from services.delivery.channels.web_push import WebPush
 from services.delivery.payload_web_push import MAX_PAYLOAD_BYTES
 from services.environments.vapid import new_vapid_keys
@@ -66,6 +66,27 @@ async def test_a_push_arrives_whole(pushing: Pushing) -> None:
     attempt = delivery.attempts[0]
     assert (state_of(delivery), attempt.provider, attempt.provider_id) == ("SENT", "web_push", "1")
     assert [one.target for one in delivery.targets] == [browser.endpoint[-8:]]
+
+
+async def test_notificationapis_worker_is_pushed_what_it_reads(pushing: Pushing) -> None:
+    """Under its own names, with the item as its tag; a browser with ours gets ours from the same send."""
+    theirs, ours = pushing.service.browser(), pushing.other.browser()
+    theirs.worker = user_pb2.WEB_PUSH_WORKER_NOTIFICATIONAPI
+    await pushing.change(logo_url="https://example.com/logo.png")
+    async with pushing.worker():
+        sent = await pushing.send(theirs, ours)
+        await until_final(pushing.tenant, sent.tracking_id, WEB_PUSH)
+
+    [push] = await pushing.service.has(1)
+    assert push.payload == {
+        "title": "Hello Bob",
+        "message": "Böse Überraschung",
+        "url": "/orders/1",
+        "icon": "https://example.com/logo.png",
+        "tag": sent.item_id,
+    }
+    [push] = await pushing.other.has(1)
+    assert push.payload["body"] == "Böse Überraschung"
 
 
 @pytest.mark.parametrize(("urgency", "expected"), URGENCIES.items(), ids=URGENCIES.values())

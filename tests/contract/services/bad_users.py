@@ -18,9 +18,12 @@ def token(provider: Any = user_pb2.PUSH_PROVIDER_FCM, token: str = "t", **fields
     return user_pb2.PushToken(provider=provider, token=token, **fields)
 
 
-def subscription(endpoint: str = "https://push.test/1", p256dh: str = "k", auth: str = "k") -> Any:
+def subscription(
+    endpoint: str = "https://push.test/1", p256dh: str = "k", auth: str = "k", *, worker: Any = None
+) -> Any:
     """Makes a web push subscription."""
-    return user_pb2.WebPushSubscription(endpoint=endpoint, keys=user_pb2.WebPushKeys(p256dh=p256dh, auth=auth))
+    keys = user_pb2.WebPushKeys(p256dh=p256dh, auth=auth)
+    return user_pb2.WebPushSubscription(endpoint=endpoint, keys=keys, worker=worker)
 
 
 INVISIBLE = {
@@ -65,6 +68,10 @@ BAD_USERS: dict[str, tuple[user_pb2.User, list[tuple[str, str]]]] = {
     "51-subscriptions": (
         user(web_push_subscriptions=[subscription(f"https://push.test/{i}") for i in range(51)]),
         [("user.web_push_subscriptions", "TOO_MANY")],
+    ),
+    "a-subscription-of-an-unknown-worker": (
+        user(web_push_subscriptions=[subscription(worker=99)]),
+        [("user.web_push_subscriptions[0].worker", "UNKNOWN_VALUE")],
     ),
     "a-subscription-without-tls-and-keys": (
         user(web_push_subscriptions=[subscription("http://push.test/1", "", "x" * 257)]),

@@ -117,6 +117,9 @@ ARRIVES = {
     "user.web_push_subscriptions.endpoint": (_EACH_DEVICE,),
     "user.web_push_subscriptions.keys.p256dh": (_EACH_DEVICE,),
     "user.web_push_subscriptions.keys.auth": (_EACH_DEVICE,),
+    "user.web_push_subscriptions.worker": (
+        "delivery/test_web_push.py::test_notificationapis_worker_is_pushed_what_it_reads",
+    ),
 }
 
 

@@ -264,7 +264,9 @@ def test_a_profile_round_trips() -> None:
         ],
         web_push_subscriptions=[
             user_pb2.WebPushSubscription(
-                endpoint="https://push.example", keys=user_pb2.WebPushKeys(p256dh="p", auth="a")
+                endpoint="https://push.example",
+                keys=user_pb2.WebPushKeys(p256dh="p", auth="a"),
+                worker=user_pb2.WEB_PUSH_WORKER_NOTIFICATIONAPI,
             )
         ],
     )

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x61rillon/v1/user.proto\x12\x0b\x63\x61rillon.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x03\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x10\n\x08timezone\x18\x05 \x01(\t\x12\x12\n\nfirst_name\x18\x06 \x01(\t\x12\x11\n\tlast_name\x18\x07 \x01(\t\x12\x11\n\tphoto_url\x18\x08 \x01(\t\x12\x0f\n\x07\x63ountry\x18\t \x01(\t\x12+\n\nproperties\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12+\n\x0bpush_tokens\x18\x0b \x03(\x0b\x32\x16.carillon.v1.PushToken\x12@\n\x16web_push_subscriptions\x18\x0c \x03(\x0b\x32 .carillon.v1.WebPushSubscription\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb0\x01\n\tPushToken\x12+\n\x08provider\x18\x01 \x01(\x0e\x32\x19.carillon.v1.PushProvider\x12\r\n\x05token\x18\x02 \x01(\t\x12#\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\x13.carillon.v1.Device\x12\x0f\n\x07sandbox\x18\x04 \x01(\x08\x12\x31\n\rregister_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x06\x44\x65vice\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x64_id\x18\x02 \x01(\t\x12\x11\n\tdevice_id\x18\x03 \x01(\t\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\x14\n\x0cmanufacturer\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\"\x82\x01\n\x13WebPushSubscription\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12&\n\x04keys\x18\x02 \x01(\x0b\x32\x18.carillon.v1.WebPushKeys\x12\x31\n\rregister_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x0bWebPushKeys\x12\x0e\n\x06p256dh\x18\x01 \x01(\t\x12\x0c\n\x04\x61uth\x18\x02 \x01(\t*[\n\x0cPushProvider\x12\x1d\n\x19PUSH_PROVIDER_UNSPECIFIED\x10\x00\x12\x15\n\x11PUSH_PROVIDER_APN\x10\x01\x12\x15\n\x11PUSH_PROVIDER_FCM\x10\x02\x42V\n\x0f\x64\x65v.carillon.v1P\x01Z\x16\x63\x61rillon/v1;carillonv1\xaa\x02\x0b\x43\x61rillon.V1\xca\x02\x0b\x43\x61rillon\\V1\xea\x02\x0c\x43\x61rillon::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x61rillon/v1/user.proto\x12\x0b\x63\x61rillon.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x03\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x10\n\x08timezone\x18\x05 \x01(\t\x12\x12\n\nfirst_name\x18\x06 \x01(\t\x12\x11\n\tlast_name\x18\x07 \x01(\t\x12\x11\n\tphoto_url\x18\x08 \x01(\t\x12\x0f\n\x07\x63ountry\x18\t \x01(\t\x12+\n\nproperties\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12+\n\x0bpush_tokens\x18\x0b \x03(\x0b\x32\x16.carillon.v1.PushToken\x12@\n\x16web_push_subscriptions\x18\x0c \x03(\x0b\x32 .carillon.v1.WebPushSubscription\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb0\x01\n\tPushToken\x12+\n\x08provider\x18\x01 \x01(\x0e\x32\x19.carillon.v1.PushProvider\x12\r\n\x05token\x18\x02 \x01(\t\x12#\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\x13.carillon.v1.Device\x12\x0f\n\x07sandbox\x18\x04 \x01(\x08\x12\x31\n\rregister_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x06\x44\x65vice\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x64_id\x18\x02 \x01(\t\x12\x11\n\tdevice_id\x18\x03 \x01(\t\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\x14\n\x0cmanufacturer\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\"\xae\x01\n\x13WebPushSubscription\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12&\n\x04keys\x18\x02 \x01(\x0b\x32\x18.carillon.v1.WebPushKeys\x12\x31\n\rregister_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06worker\x18\x04 \x01(\x0e\x32\x1a.carillon.v1.WebPushWorker\"+\n\x0bWebPushKeys\x12\x0e\n\x06p256dh\x18\x01 \x01(\t\x12\x0c\n\x04\x61uth\x18\x02 \x01(\t*[\n\x0cPushProvider\x12\x1d\n\x19PUSH_PROVIDER_UNSPECIFIED\x10\x00\x12\x15\n\x11PUSH_PROVIDER_APN\x10\x01\x12\x15\n\x11PUSH_PROVIDER_FCM\x10\x02*U\n\rWebPushWorker\x12\x1f\n\x1bWEB_PUSH_WORKER_UNSPECIFIED\x10\x00\x12#\n\x1fWEB_PUSH_WORKER_NOTIFICATIONAPI\x10\x01\x42V\n\x0f\x64\x65v.carillon.v1P\x01Z\x16\x63\x61rillon/v1;carillonv1\xaa\x02\x0b\x43\x61rillon.V1\xca\x02\x0b\x43\x61rillon\\V1\xea\x02\x0c\x43\x61rillon::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'carillon.v1.user_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.carillon.v1P\001Z\026carillon/v1;carillonv1\252\002\013Carillon.V1\312\002\013Carillon\\V1\352\002\014Carillon::V1'
-  _globals['_PUSHPROVIDER']._serialized_start=991
-  _globals['_PUSHPROVIDER']._serialized_end=1082
+  _globals['_PUSHPROVIDER']._serialized_start=1035
+  _globals['_PUSHPROVIDER']._serialized_end=1126
+  _globals['_WEBPUSHWORKER']._serialized_start=1128
+  _globals['_WEBPUSHWORKER']._serialized_end=1213
   _globals['_USER']._serialized_start=103
   _globals['_USER']._serialized_end=517
   _globals['_PUSHTOKEN']._serialized_start=520
@@ -43,7 +45,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEVICE']._serialized_start=698
   _globals['_DEVICE']._serialized_end=811
   _globals['_WEBPUSHSUBSCRIPTION']._serialized_start=814
-  _globals['_WEBPUSHSUBSCRIPTION']._serialized_end=944
-  _globals['_WEBPUSHKEYS']._serialized_start=946
-  _globals['_WEBPUSHKEYS']._serialized_end=989
+  _globals['_WEBPUSHSUBSCRIPTION']._serialized_end=988
+  _globals['_WEBPUSHKEYS']._serialized_start=990
+  _globals['_WEBPUSHKEYS']._serialized_end=1033
 # @@protoc_insertion_point(module_scope)

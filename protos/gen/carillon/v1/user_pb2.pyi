@@ -45,6 +45,30 @@ PUSH_PROVIDER_FCM: PushProvider.ValueType  # 2
 """Firebase Cloud Messaging."""
 Global___PushProvider: _TypeAlias = PushProvider  # noqa: Y015
 
+class _WebPushWorker:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WebPushWorkerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WebPushWorker.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WEB_PUSH_WORKER_UNSPECIFIED: _WebPushWorker.ValueType  # 0
+    """Carillon's own, push-worker.js."""
+    WEB_PUSH_WORKER_NOTIFICATIONAPI: _WebPushWorker.ValueType  # 1
+    """That of NotificationAPI's browser SDKs. It reads title, message, icon, tag and url, and cannot close what it shows:
+    a retraction is not pushed to it.
+    """
+
+class WebPushWorker(_WebPushWorker, metaclass=_WebPushWorkerEnumTypeWrapper):
+    """Names a service worker. Values may be added."""
+
+WEB_PUSH_WORKER_UNSPECIFIED: WebPushWorker.ValueType  # 0
+"""Carillon's own, push-worker.js."""
+WEB_PUSH_WORKER_NOTIFICATIONAPI: WebPushWorker.ValueType  # 1
+"""That of NotificationAPI's browser SDKs. It reads title, message, icon, tag and url, and cannot close what it shows:
+a retraction is not pushed to it.
+"""
+Global___WebPushWorker: _TypeAlias = WebPushWorker  # noqa: Y015
+
 @_typing.final
 class User(_message.Message):
     """Describes a person who can receive notifications."""
@@ -230,8 +254,11 @@ class WebPushSubscription(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
     REGISTER_TIME_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
     """The URL that the push is posted to: https, at most 2,048 bytes. Required; it is the subscription's identity."""
+    worker: Global___WebPushWorker.ValueType
+    """Which service worker shows what is pushed there: it decides the form. Absent: Carillon's."""
     @_builtins.property
     def keys(self) -> Global___WebPushKeys:
         """The keys that the push is encrypted with. Required."""
@@ -246,10 +273,11 @@ class WebPushSubscription(_message.Message):
         endpoint: _builtins.str = ...,
         keys: Global___WebPushKeys | None = ...,
         register_time: _timestamp_pb2.Timestamp | None = ...,
+        worker: Global___WebPushWorker.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "register_time", b"register_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "keys", b"keys", "register_time", b"register_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "keys", b"keys", "register_time", b"register_time", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

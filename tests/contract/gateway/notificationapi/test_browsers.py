@@ -245,6 +245,9 @@ async def test_a_user_is_stored_and_given_back(api: Api, tenant: Tenant) -> None
     keys = BROWSER["sub"]["keys"]
     assert stored["webPushTokens"] == [{"sub": {"endpoint": "https://push.example.com/1", "keys": keys}}]
     assert await api.get() == stored
+    asked = users_pb2.GetUserRequest(user_id=USER_ID)
+    known = (await tenant.backend.users.GetUser(asked)).user
+    assert known.web_push_subscriptions[0].worker == user_pb2.WEB_PUSH_WORKER_NOTIFICATIONAPI
     ios = {"type": "APN", "token": "token-2", "device": None, "environment": "sandbox"}
     tokens = (await api.send("POST", "?hashedUserId=anything", {"pushTokens": [ios]}))["pushTokens"]
     assert [one["token"] for one in tokens] == ["token-1", "token-2"]
