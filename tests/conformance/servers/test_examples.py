@@ -56,6 +56,7 @@ PROFILE = user_pb2.User(
             keys=user_pb2.WebPushKeys(
                 p256dh="zP2xFu3hMc2vNH5E2nuKkyjpZydvCk9llRUY2kP4****9aSlKcoadSV2UbvMRQ", auth="CXEFun************tYe8g"
             ),
+            worker=user_pb2.WEB_PUSH_WORKER_NOTIFICATIONAPI,
         )
     ],
 )

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # What the document promises of every answer. That wrong requests are refused is for other tests: many are taken on
 # purpose, as their SDKs send them.
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-# Of each route; some 450 requests in all.
-MAX_EXAMPLES = 25
+# Of each route; some 300 requests in all.
+MAX_EXAMPLES = 15
 
 
 @pytest.mark.parametrize("realm", ["account", "user"])
