@@ -52,14 +52,14 @@ _TIMES: tuple[_TimeField, ...] = get_args(_TimeField)
 def item_from_proto(item: inbox_pb2.InboxItem) -> dict[str, Any]:
     """Gives the item of a frame, as the services have read it; of one that was taken back, that it was."""
     if item.HasField("retract_time"):
-        return {"id": item.id, "rev": item.rev, "retract_time": _proto_time(item.retract_time)}
+        return {"id": item.id, "rev": item.rev, "retract_time": iso_of(item.retract_time)}
     content = item.content
     fields = {name: getattr(item, name) for name in _PLAIN}
     fields |= {name: getattr(content, name) for name in _CONTENT}
-    fields |= {name: _proto_time(getattr(item, name)) for name in _TIMES if item.HasField(name)}
+    fields |= {name: iso_of(getattr(item, name)) for name in _TIMES if item.HasField(name)}
     fields["actions"] = _actions({"label": action.label, "url": action.url} for action in content.actions)
     fields["tags"] = list(item.tags)
-    fields["replies"] = [{"time": _proto_time(reply.time), "text": reply.text} for reply in item.replies]
+    fields["replies"] = [{"time": iso_of(reply.time), "text": reply.text} for reply in item.replies]
     if item.priority:
         fields["priority"] = channel_pb2.Priority.Name(item.priority).removeprefix("PRIORITY_")
     return _item(item.id, item.rev, fields)
@@ -92,7 +92,8 @@ def iso(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _proto_time(time: ProtoTimestamp) -> str:
+def iso_of(time: ProtoTimestamp) -> str:
+    """Gives a time of the services as frames have it."""
     return iso(time.ToDatetime(tzinfo=UTC))
 
 

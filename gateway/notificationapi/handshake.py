@@ -60,14 +60,20 @@ def read_hello(target: str) -> Hello | None:
         fix = "Correct what the message names, in the address of the socket."
         raise HandshakeRefusedError(400, "INVALID_REQUEST", error.message, fix=fix) from None
 
-    # A "%" is in no base64: then it was encoded twice.
-    user_hash = unquote(given.get("userIdHash", "").strip()).strip()
-    if user_hash in _NO_HASH:
-        user_hash = ""
+    user_hash = clean_hash(given.get("userIdHash", ""))
     if len(user_hash) > MAX_HASH_BYTES or not HASH.fullmatch(user_hash):
         # A colon in it would have the services check somebody else than the gateway subscribes.
         raise credentials_refused()
     return Hello(client_id, user_id, user_hash, limit=NEWEST)
+
+
+def clean_hash(user_hash: str) -> str:
+    """Gives the hash as it was made, however their clients wrote it; empty where it is a word for none.
+
+    A "%" is in no base64: then it was encoded once more. Ruby's encoder ends a hash with a line break.
+    """
+    user_hash = unquote(user_hash.strip()).strip()
+    return "" if user_hash in _NO_HASH else user_hash
 
 
 def credentials_refused(code: str = "CREDENTIALS_INVALID") -> HandshakeRefusedError:

@@ -24,6 +24,11 @@ def read_moment(value: object) -> datetime:
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
+def seconds_of(number: float) -> float:
+    """Gives the seconds of a UNIX time that may be in milliseconds."""
+    return number if abs(number) < _MAX_SECONDS else number / 1000
+
+
 def text_of(value: object) -> str:
     """Gives a value of JSON as text; one with parts, which are no moment and no number, as none."""
     # It may be nested too deep to be written.
@@ -37,7 +42,7 @@ def _from_number(text: str) -> datetime | None:
         return None
     if math.isinf(number):
         raise ValueError
-    return _EPOCH + timedelta(seconds=number if abs(number) < _MAX_SECONDS else number / 1000)
+    return _EPOCH + timedelta(seconds=seconds_of(number))
 
 
 def _from_text(text: str) -> datetime:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from carillon.v1 import inbox_pb2
+from carillon.v1 import inbox_pb2, preferences_pb2
 from gateway.items import iso, item_from_proto
 from gateway.notificationapi.moments import read_moment, text_of
 from services.kernel.wire import to_timestamp
@@ -20,12 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    from carillon.v1.preferences_pb2 import NotificationPreference
+
     ListInbox = Callable[[inbox_pb2.ListInboxRequest], Awaitable[inbox_pb2.ListInboxResponse]]
+    GetPreferences = Callable[
+        [preferences_pb2.GetPreferencesRequest], Awaitable[preferences_pb2.GetPreferencesResponse]
+    ]
 
 DEFAULT_COUNT = 10
 MAX_COUNT = 1000
 # What appeared at one moment comes in one page, up to here; of more, the rest is passed over.
 MAX_ALIKE = 5000
+MAX_NOTIFICATIONS = 1000
+"""How many notifications a user sees the preferences of: their clients know no pages of these."""
+
 # That many items of 16 KiB fit in an answer of the services.
 _SLICE = 200
 
@@ -97,3 +105,22 @@ async def read_page(
         if before and alike >= MAX_ALIKE:
             older = await read_page(list_inbox, user_id, count=1, before=before - timedelta(milliseconds=1), view=view)
             return Page(items + older.items, older.has_more)
+
+
+async def read_notifications(get_preferences: GetPreferences, user_id: str) -> list[NotificationPreference]:
+    """Reads what holds for a user, of what they have received or chosen; the first 1,000 notifications.
+
+    Args:
+        get_preferences: Asks the services, with the caller's credentials.
+        user_id: Whose preferences.
+    """
+    asked = preferences_pb2.GetPreferencesRequest(
+        user_id=user_id, scope=preferences_pb2.PREFERENCE_SCOPE_RECEIVED, page_size=_SLICE
+    )
+    read: list[NotificationPreference] = []
+    while True:
+        answer = await get_preferences(asked)
+        read += answer.notifications
+        if not answer.next_page_token or len(read) >= MAX_NOTIFICATIONS:
+            return read
+        asked.page_token = answer.next_page_token

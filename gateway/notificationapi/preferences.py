@@ -32,7 +32,8 @@ DELIVERIES = {
 STATES = {True: channel_pb2.DELIVERY_OPTION_ON, False: channel_pb2.DELIVERY_OPTION_OFF}
 """Our delivery option for each of their older states."""
 
-_NAMES = {option: name for name, option in DELIVERIES.items()}
+DELIVERY_NAMES = {option: name for name, option in DELIVERIES.items()}
+"""The other way round."""
 
 
 def preferences_to_json(notifications: Iterable[preferences_pb2.NotificationPreference]) -> dict[str, Any]:
@@ -97,14 +98,14 @@ def _records(
         yield {
             "notificationId": notification_id,
             "channel": _channel(one.channel),
-            "delivery": _NAMES[one.delivery_option],
+            "delivery": DELIVERY_NAMES[one.delivery_option],
             **({"subNotificationId": sub_notification_id} if sub_notification_id else {}),
         }
 
 
 def _options(channel: preferences_pb2.ChannelPreference) -> dict[str, Any]:
-    offered = {_NAMES[option]: {"enabled": True} for option in channel.offered_delivery_options}
-    return {"defaultDeliveryOption": _NAMES[channel.default_delivery_option], **offered}
+    offered = {DELIVERY_NAMES[option]: {"enabled": True} for option in channel.offered_delivery_options}
+    return {"defaultDeliveryOption": DELIVERY_NAMES[channel.default_delivery_option], **offered}
 
 
 def _settings(channels: Iterable[preferences_pb2.ChannelPreference]) -> list[dict[str, Any]]:

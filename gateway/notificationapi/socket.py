@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
 
 from carillon.v1 import inbox_pb2, inbox_pb2_grpc, preferences_pb2_grpc
-from gateway import asks
 from gateway.notificationapi.handshake import (
     HandshakeRefusedError,
     credentials_refused,
     too_many_sessions,
     unavailable,
 )
-from gateway.notificationapi.paging import read_page
+from gateway.notificationapi.paging import read_notifications, read_page
 from gateway.notificationapi.preferences import user_preferences_to_json
 from gateway.requests import GetPreferences, ListItems
 from gateway.services_client import REFUSED, TRANSIENT, reason_of, refusals
@@ -26,7 +24,6 @@ from services.live.changes import UserKey
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from carillon.v1 import preferences_pb2
     from gateway.frames import Hello
     from gateway.protocol import Welcome
     from gateway.requests import Request
@@ -42,9 +39,6 @@ LISTENS_S = 0.25
 It asks as its socket opens, looks every 100 ms whether it is open, and only then listens: an answer that is there
 before is lost, and its page waits for ever.
 """
-
-MAX_NOTIFICATIONS = 1000
-"""How many notifications a user sees the preferences of."""
 
 _log = structlog.get_logger(__name__)
 
@@ -101,19 +95,13 @@ class SocketServices:
             return {"items": page.items, "has_more": page.has_more}
         if isinstance(request, GetPreferences):
             await asyncio.sleep(LISTENS_S)
-            return {"userPreferences": await self._read_preferences(hello, request)}
-        return await self._services.ask(hello, request)
-
-    async def _read_preferences(self, hello: Hello, request: GetPreferences) -> list[dict[str, Any]]:
-        notifications: list[preferences_pb2.NotificationPreference] = []
-        while True:
             with refusals(request):
-                asked = asks.get_preferences_to_proto(request, hello.user_id)
-                answer = await self._preferences.GetPreferences(asked, **self._services.options(hello))
-            notifications += answer.notifications
-            if not answer.next_page_token or len(notifications) >= MAX_NOTIFICATIONS:
-                return user_preferences_to_json(notifications)
-            request = replace(request, page_token=answer.next_page_token)
+                notifications = await read_notifications(
+                    lambda asked: self._preferences.GetPreferences(asked, **self._services.options(hello)),
+                    hello.user_id,
+                )
+            return {"userPreferences": user_preferences_to_json(notifications)}
+        return await self._services.ask(hello, request)
 
 
 def _refusal(error: grpc.aio.AioRpcError) -> HandshakeRefusedError:

@@ -14,20 +14,20 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from fastapi import Depends, Path, Request
 
+from gateway.notificationapi.handshake import clean_hash
 from services.kernel.auth import basic_authorization
 from services.kernel.encoding import decode_base64
 from services.kernel.errors import FieldViolation, InvalidArgument, PermissionDenied, Unauthenticated
+from services.kernel.origin import CALLER_KEY, NOTIFICATIONAPI, PROTOCOL_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROTOCOL = "notificationapi"
 _MAX_USER_AGENT_BYTES = 256
 # Puts most ids into the path as they are: its "+" is never a space.
 _WRITES_NO_SPACES = "notificationapi-node-server-sdk/"
 # Go's SDK has no name of its own, and PHP's none at all.
 _WRITES_SPACES_AS_PLUS = re.compile(r"(?:Go-http-client/.*)?")
-_NO_HASH = frozenset({"", "undefined", "null"})
 _SCHEME = re.compile(r"basic\s+", re.IGNORECASE)
 # After the client's id come users or user_preferences, and then the user.
 _USER = re.compile(rb"/[^/]*/(?:users|user_preferences)/(.+)", re.DOTALL)
@@ -94,7 +94,7 @@ def read_caller(authorization: str, client_id: str, path_user: PathUser | None, 
             reason="OTHER_CLIENT",
         )
 
-    extra = (("carillon-protocol", PROTOCOL), ("carillon-caller", _printable(user_agent)))
+    extra = ((PROTOCOL_KEY, NOTIFICATIONAPI), (CALLER_KEY, _printable(user_agent)))
     if path_user:
         for user_id in path_user.forms():
             if (user_hash := _hash_for(user_id, rest)) is not None:
@@ -109,7 +109,7 @@ def read_caller(authorization: str, client_id: str, path_user: PathUser | None, 
     # Somebody else than the path names, or a user where only an account may call: the services say so, once they know
     # that it is really them.
     user_id, _, user_hash = rest.rpartition(":")
-    return Caller(client_id, (basic_authorization(client_id, user_id, _clean(user_hash)), *extra), literal)
+    return Caller(client_id, (basic_authorization(client_id, user_id, clean_hash(user_hash)), *extra), literal)
 
 
 def path_user_of(raw_path: bytes, resource: str) -> PathUser:
@@ -171,7 +171,7 @@ def _hash_for(user_id: str, rest: str) -> str | None:
         if rest == name:
             return ""
         if rest.startswith(f"{name}:"):
-            user_hash = _clean(rest[len(name) + 1 :])
+            user_hash = clean_hash(rest[len(name) + 1 :])
             return None if ":" in user_hash else user_hash
     return None
 
@@ -180,12 +180,6 @@ def _encoded(user_id: str, rest: str) -> str:
     """Gives the user's id as js-client 4.4 to 4.6 writes it into the credentials, if it did so here."""
     name = rest.rpartition(":")[0] or rest
     return name if unquote(name) == user_id else user_id
-
-
-def _clean(user_hash: str) -> str:
-    # A "%" is in no base64: then all parts are percent-encoded. Ruby's encoder ends a hash with a line break.
-    user_hash = unquote(user_hash.strip()).strip()
-    return "" if user_hash in _NO_HASH else user_hash
 
 
 def _decode(authorization: str) -> str:

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from carillon.v1 import channel_pb2
 from gateway.http.notificationapi.spelling import camel
-from gateway.notificationapi.preferences import DELIVERIES
+from gateway.notificationapi.preferences import DELIVERY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from carillon.v1 import preferences_pb2
-
-_NAMES = {number: name for name, number in DELIVERIES.items()}
 
 
 def choice_name(path: str) -> str:
@@ -41,7 +39,7 @@ def choices_to_json(client_id: str, user_id: str, preferences: Iterable[preferen
                 # A choice without one is for all channels.
                 **({"channel": channel} if one.channel else {}),
                 "state": one.delivery_option != channel_pb2.DELIVERY_OPTION_OFF,
-                "delivery": _NAMES[one.delivery_option],
+                "delivery": DELIVERY_NAMES[one.delivery_option],
             }
         )
     return {"UserPreferences": list(found.values())}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from carillon.v1 import channel_pb2, delivery_pb2, send_options_pb2
 from gateway.http.notificationapi.structs import from_struct
 from gateway.http.notificationapi.users import user_to_json
+from gateway.items import iso_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from google.protobuf.message import Message as Proto
-    from google.protobuf.timestamp_pb2 import Timestamp
 
     from carillon.v1 import messages_pb2, sender_pb2
 
@@ -72,7 +72,7 @@ _APN_OPTIONS = {
 def message_to_json(message: messages_pb2.Message, client_id: str) -> dict[str, Any]:
     """Gives a message of the log."""
     entry: dict[str, Any] = {
-        "received_at": _time(message.create_time),
+        "received_at": iso_of(message.create_time),
         "type": message.notification_id,
         "envId": client_id,
         "clientId": client_id,
@@ -80,7 +80,7 @@ def message_to_json(message: messages_pb2.Message, client_id: str) -> dict[str, 
         "user_id": message.user_id,
     }
     if message.HasField("schedule_time"):
-        entry["scheduled_for"] = _time(message.schedule_time)
+        entry["scheduled_for"] = iso_of(message.schedule_time)
     if message.origin.user_agent:
         entry["agent"] = message.origin.user_agent
     if message.HasField("request"):
@@ -102,7 +102,7 @@ def request_to_json(request: sender_pb2.SendRequest) -> dict[str, Any]:
         "templateId": request.template_id,
         "subNotificationId": request.sub_notification_id,
         "secondaryId": request.secondary_id,
-        "schedule": _time(request.schedule_time) if request.HasField("schedule_time") else None,
+        "schedule": iso_of(request.schedule_time) if request.HasField("schedule_time") else None,
         "options": options,
         **{
             theirs: _named(getattr(request.content, ours), names)
@@ -125,11 +125,11 @@ def _delivery(delivery: delivery_pb2.Delivery, message: messages_pb2.Message) ->
     if reason := _ROUTING_REASONS.get(delivery.reason):
         entry[f"{prefix}_routing_reason"] = reason
     if delivery.state in _ACCEPTED:
-        entry[f"{prefix}_sent_at"] = _time(accepted.start_time if accepted else changed)
+        entry[f"{prefix}_sent_at"] = iso_of(accepted.start_time if accepted else changed)
     if delivery.state == delivery_pb2.DELIVERY_STATE_DELIVERED:
-        entry[f"{prefix}_delivered_at"] = _time(changed)
+        entry[f"{prefix}_delivered_at"] = iso_of(changed)
     if code := _failed_code(delivery, has_content=bool(message.request.content.ListFields())):
-        entry |= {f"{prefix}_failed_at": _time(changed), f"{prefix}_failed_code": code}
+        entry |= {f"{prefix}_failed_at": iso_of(changed), f"{prefix}_failed_code": code}
         if delivery.detail:
             entry[f"{prefix}_failed_message"] = delivery.detail
     return entry
@@ -204,7 +204,3 @@ def _channel(number: int) -> str:
     if number not in channel_pb2.Channel.values():
         return str(number)
     return channel_pb2.Channel.Name(number).removeprefix("CHANNEL_")  # type: ignore[arg-type] # a number of Channel
-
-
-def _time(timestamp: Timestamp) -> str:
-    return timestamp.ToDatetime().isoformat(timespec="milliseconds") + "Z"

@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from carillon.v1 import content_pb2, send_options_pb2
+from gateway.notificationapi.moments import seconds_of
 from services.kernel.encoding import decode_base64
 
 if TYPE_CHECKING:
@@ -26,14 +27,7 @@ _ANDROID_PRIORITIES = {
     "high": send_options_pb2.FCM_ANDROID_PRIORITY_HIGH,
     "normal": send_options_pb2.FCM_ANDROID_PRIORITY_NORMAL,
 }
-# Seconds reach it in the year 5138, milliseconds reached it in 1973.
-_FIRST_MILLISECONDS = 1e11
 _DATA_URL = re.compile(r"\s*data:[^,]*;base64,", re.IGNORECASE)
-
-
-def seconds_of(number: float) -> float:
-    """Gives the seconds of a UNIX time that may be in milliseconds."""
-    return number / 1000 if abs(number) >= _FIRST_MILLISECONDS else number
 
 
 def timestamp_of(number: float) -> Timestamp:

@@ -22,15 +22,13 @@ from gateway.http.notificationapi.documented import SUCCESS, Success, responses
 from gateway.http.notificationapi.people import user_id_of
 from gateway.http.notificationapi.refusals import in_their_words
 from gateway.http.notificationapi.spelling import camel
+from gateway.notificationapi.paging import read_notifications
 from gateway.notificationapi.preferences import DELIVERIES, STATES, preferences_to_json
 from gateway.services_client import DEADLINE_S
 from services.kernel.errors import FieldViolation, InvalidArgument
 
 if TYPE_CHECKING:
     from gateway.http.notificationapi.services import Services
-
-MAX_NOTIFICATIONS = 1000
-_PAGE_SIZE = 200
 
 _PREFERENCES = "/{client_id}/users/{user_id:path}/preferences"
 CHOICES = [{"notificationId": "order_tracking", "channel": "EMAIL", "delivery": "off"}]
@@ -214,18 +212,15 @@ def read_choices(value: object) -> list[preferences_pb2.Preference]:
 
 async def read_preferences(services: Services, caller: Caller) -> list[preferences_pb2.NotificationPreference]:
     """Reads what holds for the user of a path, of what they have received or chosen; the first 1,000 notifications."""
-    read: list[preferences_pb2.NotificationPreference] = []
     user_id = await user_id_of(services, caller)
-    asked = preferences_pb2.GetPreferencesRequest(
-        user_id=user_id, scope=preferences_pb2.PREFERENCE_SCOPE_RECEIVED, page_size=_PAGE_SIZE
-    )
-    while True:
-        with in_their_words(camel):
-            answer = await services.preferences.GetPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
-        read += answer.notifications
-        if not answer.next_page_token or len(read) >= MAX_NOTIFICATIONS:
-            return read
-        asked.page_token = answer.next_page_token
+
+    async def get(asked: preferences_pb2.GetPreferencesRequest) -> preferences_pb2.GetPreferencesResponse:
+        answer: preferences_pb2.GetPreferencesResponse
+        answer = await services.preferences.GetPreferences(asked, metadata=caller.metadata, timeout=DEADLINE_S)
+        return answer
+
+    with in_their_words(camel):
+        return await read_notifications(get, user_id)
 
 
 def can_turn_off(notifications: list[preferences_pb2.NotificationPreference], channel: int) -> list[str]:

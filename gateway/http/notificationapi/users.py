@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
 from carillon.v1 import user_pb2
 from gateway.http.notificationapi.bodies import FEW, Lenient
-from gateway.items import iso
-
-if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
+from gateway.items import iso_of
 
 _DEVICE_FIELDS = ("app_id", "ad_id", "device_id", "platform", "manufacturer", "model")
 _PROVIDERS = {"APN": user_pb2.PUSH_PROVIDER_APN, "FCM": user_pb2.PUSH_PROVIDER_FCM}
@@ -124,8 +121,8 @@ def user_to_json(user: user_pb2.User) -> dict[str, Any]:
             {"sub": {"endpoint": one.endpoint, "keys": {"p256dh": one.keys.p256dh, "auth": one.keys.auth}}}
             for one in user.web_push_subscriptions
         ],
-        "createdAt": _time(user.create_time) if user.HasField("create_time") else None,
-        "updatedAt": _time(user.update_time) if user.HasField("update_time") else None,
+        "createdAt": iso_of(user.create_time) if user.HasField("create_time") else None,
+        "updatedAt": iso_of(user.update_time) if user.HasField("update_time") else None,
     }
     return {"id": user.id, **{name: value for name, value in optional.items() if value}}
 
@@ -151,7 +148,3 @@ def _push_token_to_json(token: user_pb2.PushToken) -> dict[str, Any]:
         "device": device,
         **({"environment": "sandbox"} if token.sandbox else {}),
     }
-
-
-def _time(time: Timestamp) -> str:
-    return iso(time.ToDatetime(tzinfo=UTC))
